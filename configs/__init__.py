@@ -1,0 +1,1 @@
+"""The configurations of the shipped models: one YAML file each."""

@@ -1,0 +1,50 @@
+"""stancewire reads the stances that actors take in the news, sentence by sentence.
+
+Nothing heavy is imported here: the public names are resolved on first use (PEP 562), so that
+`import stancewire` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stancewire.classifier import Prediction, ScoredArticle, ScoredSentence, Stance, StanceClassifier
+    from stancewire.errors import StancewireError
+    from stancewire.segmentation import Sentence, split_sentences
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Prediction": "classifier",
+    "ScoredArticle": "classifier",
+    "ScoredSentence": "classifier",
+    "Sentence": "segmentation",
+    "Stance": "classifier",
+    "StanceClassifier": "classifier",
+    "StancewireError": "errors",
+    "split_sentences": "segmentation",
+}
+
+__all__ = [
+    "Prediction",
+    "ScoredArticle",
+    "ScoredSentence",
+    "Sentence",
+    "Stance",
+    "StanceClassifier",
+    "StancewireError",
+    "__version__",
+    "split_sentences",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

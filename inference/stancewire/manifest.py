@@ -1,0 +1,163 @@
+"""What a model folder holds, and the check that it is whole.
+
+The folder is `model.onnx`, `tokenizer.json`, `stance.json` (this manifest) and `README.md`. The hashes in the
+manifest detect damage (a cut download, a file from another version). They do not detect malice: whoever can
+change the weights can change the hash beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Final
+
+from stancewire.errors import StancewireError
+
+FORMAT: Final = 1
+MANIFEST: Final = "stance.json"
+MODEL: Final = "model.onnx"
+TOKENIZER: Final = "tokenizer.json"
+DEFAULT_MODEL: Final = "stance-small"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of `stance.json`.
+
+    `labels` are in the order of the model's outputs; `thresholds` has one probability a label, at or above which
+    the stance is said to hold; `max_length` is the token budget of one window, special tokens included; `files`
+    maps each other file of the folder to its SHA-256; `provenance` says what made the model.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    max_length: int
+    files: Mapping[str, str]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """Write the manifest as the text of `stance.json`; thresholds stand there by label."""
+        values = asdict(self) | {"thresholds": dict(zip(self.labels, self.thresholds, strict=True))}
+        order = ("format", "name", "labels", "thresholds", "max_length", "files", "provenance")
+        return json.dumps({key: values[key] for key in order}, indent=2, ensure_ascii=False) + "\n"
+
+
+def parse_manifest(text: str, where: str) -> Manifest:
+    """Read the text of a `stance.json`; `where` names it in the message of the StancewireError it may raise."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StancewireError(f"{where} is not JSON ({error}): take a fresh copy of the model folder") from None
+    if not isinstance(values, dict) or type(values.get("format")) is not int:
+        raise StancewireError(f"{where} has no format number: it is not the manifest of a stancewire model")
+    if values["format"] > FORMAT:
+        raise StancewireError(
+            f"{where} has format {values['format']}, this stancewire reads up to {FORMAT}: "
+            "upgrade it with pip install --upgrade stancewire"
+        )
+    for key, is_right, wanted in _SHAPE:
+        if key not in values or not is_right(values[key]):
+            raise StancewireError(f"{where}: {key} should be {wanted}")
+    labels, thresholds = values["labels"], values["thresholds"]
+    if set(thresholds) != set(labels):
+        raise StancewireError(f"{where}: thresholds should have one figure for each of {', '.join(labels)}")
+    return Manifest(
+        name=values["name"],
+        labels=tuple(labels),
+        thresholds=tuple(float(thresholds[label]) for label in labels),
+        max_length=values["max_length"],
+        files=values["files"],
+        provenance=values.get("provenance", {}),
+        format=values["format"],
+    )
+
+
+def resolve_folder(model: str | Path | None = None) -> Path:
+    """Find the folder of a model: a path, the name of a shipped model, or None for the default one.
+
+    Raises StancewireError if there is no such folder; the message lists the shipped models.
+    """
+    name = DEFAULT_MODEL if model is None else str(model)
+    if not Path(name).is_dir() and PurePosixPath(name).name == PureWindowsPath(name).name == name:
+        shipped = Path(str(files("stancewire.models"))) / name
+        if shipped.is_dir():
+            return shipped
+    if Path(name).is_dir():
+        return Path(name)
+    raise StancewireError(
+        f"there is no model folder {name!r}; the models that come with stancewire are: {', '.join(shipped_models())}"
+    )
+
+
+def shipped_models() -> list[str]:
+    """List the names of the models that come with the package."""
+    return sorted(entry.name for entry in files("stancewire.models").iterdir() if entry.joinpath(MANIFEST).is_file())
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Read and check a model folder: the manifest, and the SHA-256 of `stance.json` as the model's digest.
+
+    Raises StancewireError for a missing file, a file whose hash differs, a name that leads out of the folder.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StancewireError(f"{folder} has no {MANIFEST}: it is not a stancewire model folder")
+    try:
+        raw = path.read_bytes()
+        manifest = parse_manifest(raw.decode("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StancewireError(f"{path} cannot be read: {error}") from None
+    for name in (MODEL, TOKENIZER):
+        if name not in manifest.files:
+            raise StancewireError(f"{path} gives no hash for {name}: take a fresh copy of the model folder")
+    for name, expected in manifest.files.items():
+        _check_file(folder, name, expected)
+    return manifest, hashlib.sha256(raw).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_file(folder: Path, name: str, expected: str) -> None:
+    path = folder / name
+    plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
+    if not plain or path.resolve().parent != folder.resolve():
+        raise StancewireError(f"{folder / MANIFEST} names {name!r}, which leads out of the folder: refused")
+    if not path.is_file():
+        raise StancewireError(f"{folder} lacks {name}: take a fresh copy of the model folder")
+    found = sha256_of(path)
+    if found != expected:
+        raise StancewireError(
+            f"{path} is damaged or of another version: its SHA-256 is {found[:12]}…, {MANIFEST} says {expected[:12]}…"
+        )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _are_labels(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+_SHAPE = (
+    ("name", _is_text, "a name"),
+    ("labels", _are_labels, "a list of different labels"),
+    ("thresholds", lambda v: isinstance(v, dict) and all(map(_is_share, v.values())), "probabilities by label"),
+    ("max_length", lambda v: type(v) is int and 8 <= v <= 100_000, "a number of tokens, at least 8"),
+    ("files", lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a SHA-256 for each file"),
+    ("provenance", lambda v: isinstance(v, dict), "an object that says what made the model"),
+)
