@@ -26,12 +26,6 @@ _SEPARATOR = r"\f\x1c-\x1e\u2029"
 _BREAK = rf"[\n\r\v\x85\u2028{_SEPARATOR}]"
 # A break with a group is one of paragraphs: a form feed or other separator, or a blank line.
 _LINE_BREAK = re.compile(rf"{_BREAK}(?:(?<=\r)\n)?((?<=[{_SEPARATOR}])|\s*{_BREAK})?\s*")
-_LIST_NUMBER = 12
-
-_NEWLINE = r"\n\r\v\x85\u2028"
-_SEPARATOR = r"\f\x1c-\x1e\u2029"
-# A break with a group is one of paragraphs: a blank line, a form feed, a paragraph separator.
-_LINE_BREAK = re.compile(rf"(?:\r\n|[{_NEWLINE}])(\s*[{_NEWLINE}{_SEPARATOR}])?\s*|([{_SEPARATOR}])\s*")
 _LIST_NUMBER = re.compile(r"\W{0,3}(?:\d{1,3}|[^\W\d_]|[IVXivx]{1,5})[.)]+\s*")
 
 _OPENING = "\u201c\u2018\u201e\u00ab\u2039"
