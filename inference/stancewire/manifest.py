@@ -53,7 +53,9 @@ def parse_manifest(text: str, where: str) -> Manifest:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise StancewireError(f"{where} is not JSON ({error}): take a fresh copy of the model folder") from None
+        raise StancewireError(
+            f"{where} is not JSON ({error}): take a fresh copy of the model folder"
+        ) from None
     if not isinstance(values, dict) or type(values.get("format")) is not int:
         raise StancewireError(f"{where} has no format number: it is not the manifest of a stancewire model")
     if values["format"] > FORMAT:
@@ -97,7 +99,9 @@ def resolve_folder(model: str | Path | None = None) -> Path:
 
 def shipped_models() -> list[str]:
     """List the names of the models that come with the package."""
-    return sorted(entry.name for entry in files("stancewire.models").iterdir() if entry.joinpath(MANIFEST).is_file())
+    return sorted(
+        entry.name for entry in files("stancewire.models").iterdir() if entry.joinpath(MANIFEST).is_file()
+    )
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -150,13 +154,22 @@ def _is_share(value: object) -> bool:
 
 
 def _are_labels(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value)) and len(set(value)) == len(value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(map(_is_text, value))
+        and len(set(value)) == len(value)
+    )
 
 
 _SHAPE = (
     ("name", _is_text, "a name"),
     ("labels", _are_labels, "a list of different labels"),
-    ("thresholds", lambda v: isinstance(v, dict) and all(map(_is_share, v.values())), "probabilities by label"),
+    (
+        "thresholds",
+        lambda v: isinstance(v, dict) and all(map(_is_share, v.values())),
+        "probabilities by label",
+    ),
     ("max_length", lambda v: type(v) is int and 8 <= v <= 100_000, "a number of tokens, at least 8"),
     ("files", lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a SHA-256 for each file"),
     ("provenance", lambda v: isinstance(v, dict), "an object that says what made the model"),

@@ -108,5 +108,7 @@ def _open_session(path: Path) -> ort.InferenceSession:
         raise StancewireError(f"{path} is not a model that onnxruntime can read: {error}") from None
     inputs = [entry.name for entry in session.get_inputs()]
     if inputs != ["input_ids"] or len(session.get_outputs()) != 1:
-        raise StancewireError(f"{path} should have the input input_ids and one output, it has the inputs {inputs}")
+        raise StancewireError(
+            f"{path} should have the input input_ids and one output, it has the inputs {inputs}"
+        )
     return session

@@ -1,0 +1,402 @@
+"""The command line: each command a thin shell around a function of the packages, imported inside it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+
+import typer
+
+from stancewire.errors import StancewireError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stancewire.annotations import AnnotatedSentence
+    from stancewire.baselines import SystemOutput
+    from stancewire.classifier import Prediction, StanceClassifier
+    from stancewire.scoring import Progress as ScoringProgress
+
+app = typer.Typer(
+    help="Reads the stances that actors take in the news, sentence by sentence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Model = Annotated[str | None, typer.Option(help="A model folder, or the name of a model that comes along.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Sentences under way at once; one a processor.")]
+Encoder = Annotated[Path | None, typer.Option(help="A local folder with the config's encoder.")]
+
+
+def main() -> None:
+    """Run the command line, and leave with the exit code that docs/output.md promises."""
+    app()
+
+
+def main_train() -> None:
+    """Run the command `train` alone."""
+    typer.run(train)
+
+
+def _polite(command: Callable[P, R]) -> Callable[P, R]:
+    # A fault of the user's is a sentence and exit code 2, ctrl-C is 130, a closed pipe (`| head`) the end of it.
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except StancewireError as error:
+            _console(stderr=True).print(f"stancewire: {error}", style="red", markup=False, soft_wrap=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            _console(stderr=True).print(
+                "stancewire: interrupted; what was there before is as it was", markup=False
+            )
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+    return run
+
+
+@app.command()
+@_polite
+def score(
+    paths: Annotated[list[Path], typer.Argument(help="Text files, or folders of them, subfolders included.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .csv or .parquet.")],
+    model: Model = None,
+    overwrite: Overwrite = False,
+    any_language: Annotated[
+        bool, typer.Option("--any-language", help="Score documents that are not in English, too.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Score articles into one file. Exit code 1: finished, but documents were skipped."""
+    from stancewire.scoring import score_paths
+    from stancewire.summary import summary_table
+
+    classifier = _load(model, threads)
+    with _scoring_progress() as on_progress:
+        result = score_paths(
+            classifier, paths, out, overwrite=overwrite, any_language=any_language, on_progress=on_progress
+        )
+    _console().print(summary_table(result))
+    raise typer.Exit(1 if result.skipped else 0)
+
+
+@app.command()
+@_polite
+def predict(
+    sentences: Annotated[
+        list[str] | None, typer.Argument(help="Sentences; without any, one a line from standard input.")
+    ] = None,
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Read single sentences, given here or one a line on standard input."""
+    texts = sentences or [line for line in _read_lines() if line.strip()]
+    if not texts:
+        raise StancewireError('there is no sentence: stancewire predict "If they cross, we will respond."')
+    predictions = _load(model).predict(texts)
+    if as_json:
+        for prediction in predictions:
+            _write_json(
+                {
+                    "text": prediction.text,
+                    "probabilities": dict(prediction.probabilities),
+                    "stances": [stance.label for stance in prediction.stances],
+                }
+            )
+    else:
+        _print_predictions(predictions)
+
+
+@app.command()
+@_polite
+def info(
+    out: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote, or a model folder.")],
+    as_json: Json = False,
+) -> None:
+    """Say what made an output, or what a model folder holds."""
+    from dataclasses import asdict
+
+    from stancewire.manifest import read_manifest
+    from stancewire.provenance import read_provenance
+
+    if out.is_dir():
+        manifest, digest = read_manifest(out)
+        values = {**asdict(manifest), "digest": digest}
+    else:
+        values = asdict(read_provenance(out))
+    if as_json:
+        _write_json(values)
+    else:
+        _console().print_json(json.dumps(values))
+
+
+@app.command()
+@_polite
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Annotated sentences: .jsonl, or .csv with text and labels.")],
+    model: Model = None,
+    as_json: Json = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Measure the baselines anew on --corpus (extra train).")
+    ] = False,
+    corpus: Annotated[str, typer.Option(help="With --baselines: the corpus they learn from.")] = "seeds",
+    keywords: Annotated[
+        Path | None, typer.Option(help="With --baselines: label to stems, YAML; by default the shipped list.")
+    ] = None,
+    encoder: Encoder = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="With --baselines: keep their outputs in the model folder.")
+    ] = False,
+) -> None:
+    """Measure a model on annotated sentences, with 95% intervals, beside baselines."""
+    from stancewire.annotations import read_annotations
+    from stancewire.baselines import read_baselines, store_baselines
+    from stancewire.evaluation import evaluate as measure
+    from stancewire.evaluation import evaluation_table
+    from stancewire.manifest import resolve_folder
+
+    classifier = _load(model)
+    folder = resolve_folder(model)
+    sentences = read_annotations(data)
+    if baselines:
+        outputs = _compute_baselines(classifier, sentences, corpus, keywords, encoder)
+        if store:
+            store_baselines(folder, classifier.labels, sentences, outputs)
+    else:
+        outputs = read_baselines(folder, classifier.labels, sentences)
+    with _progress("sentences", len(sentences)) as advance:
+        evaluation = measure(classifier, sentences, outputs, on_progress=advance)
+    if as_json:
+        _write_json(evaluation.to_dict())
+    else:
+        _console().print(evaluation_table(evaluation))
+
+
+@app.command()
+@_polite
+def check(
+    corpus: Annotated[
+        str, typer.Argument(help="A corpus folder, a .jsonl or .csv file, or a hub id.")
+    ] = "seeds",
+) -> None:
+    """Test an annotated corpus as a careful editor would. Exit code 1: it has faults."""
+    _need_extra("check")
+    from stancewire_training.check import check_corpus, check_table
+
+    report = check_corpus(corpus)
+    _console().print(check_table(report))
+    raise typer.Exit(1 if report.faults else 0)
+
+
+@app.command()
+@_polite
+def train(
+    config: Annotated[Path, typer.Argument(help="A configuration, such as configs/stance-small.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, such as training.epochs=3; any number.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; by default runs/NAME.")] = None,
+    encoder: Encoder = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was cut short.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fine-tune a model on an annotated corpus."""
+    _need_extra("train")
+    from stancewire_training.config import read_config
+    from stancewire_training.trainer import train as fine_tune
+
+    settings = read_config(config, overrides or ())
+    folder = out or Path("runs") / settings.name
+    result = fine_tune(settings, folder, encoder=encoder, resume=resume, overwrite=overwrite)
+    for split, figures in result.record.figures.items():
+        _console().print(f"{split}: macro-F1 {figures['macro_f1']['value']:.3f}", highlight=False)
+    _console().print(
+        f"{result.folder} is ready: stancewire export {result.folder} --out models/{settings.name}"
+    )
+
+
+@app.command()
+@_polite
+def export(
+    source: Annotated[Path, typer.Argument(help="A trained folder; with --to transformers, a shipped one.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    to: Annotated[
+        str, typer.Option(help="onnx: a model folder; transformers: a checkpoint of one.")
+    ] = "onnx",
+    evaluations: Annotated[
+        list[str] | None,
+        typer.Option("--evaluate", help="NAME=DATA.jsonl: measure on it too, for the model card."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a trained folder into a model folder (int8 ONNX), or a model folder into a transformers checkpoint."""
+    _need_extra("export")
+    from stancewire_training.checkpoint import write_transformers
+    from stancewire_training.export import export as to_onnx
+
+    if to == "transformers":
+        _console().print(f"{write_transformers(source, out)} loads in transformers", highlight=False)
+    elif to == "onnx":
+        named = dict(_named_path(entry) for entry in evaluations or ())
+        report = to_onnx(source, out, evaluations=named, overwrite=overwrite)
+        _console().print(
+            f"{report.folder}: {report.model_bytes / 1e6:.1f} MB; int8 moves a validation probability by at most "
+            f"{report.loss.largest_probability_change:.3f}, macro-F1 from {report.loss.macro_f1_float32:.4f} to "
+            f"{report.loss.macro_f1_int8:.4f}",
+            highlight=False,
+        )
+    else:
+        raise StancewireError(f"--to {to}: should be onnx or transformers")
+
+
+def _load(model: str | None, threads: int | None = None) -> StanceClassifier:
+    from stancewire.classifier import StanceClassifier
+
+    return StanceClassifier.load(model, threads=threads)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _need_extra(command: str) -> None:
+    missing = [
+        module for module in ("torch", "transformers", "datasets", "pydantic") if find_spec(module) is None
+    ]
+    if missing:
+        raise StancewireError(
+            f"stancewire {command} needs {', '.join(missing)}: pip install 'stancewire[train]', or make .venv-dev in a clone"
+        )
+
+
+def _read_lines() -> list[str]:
+    if sys.stdin.isatty():
+        return []
+    return sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()
+
+
+def _write_json(values: object) -> None:
+    sys.stdout.write(json.dumps(values, ensure_ascii=not _prints_unicode()) + "\n")
+
+
+def _prints_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _print_predictions(predictions: list[Prediction]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from stancewire.summary import printable
+
+    table = Table()
+    for label in predictions[0].probabilities:
+        table.add_column(label, justify="right")
+    table.add_column("sentence")
+    for prediction in predictions:
+        held = {stance.label for stance in prediction.stances}
+        cells = [
+            Text(f"{probability:.3f}", style="bold" if label in held else "dim")
+            for label, probability in prediction.probabilities.items()
+        ]
+        table.add_row(*cells, Text(printable(prediction.text)))
+    _console().print(table)
+
+
+def _named_path(entry: str) -> tuple[str, Path]:
+    name, sign, path = entry.partition("=")
+    if not sign or not Path(path).is_file():
+        raise StancewireError(f"--evaluate {entry}: should be NAME=FILE, with a file of annotated sentences")
+    return name, Path(path)
+
+
+def _compute_baselines(
+    classifier: StanceClassifier,
+    sentences: Sequence[AnnotatedSentence],
+    corpus: str,
+    keywords: Path | None,
+    encoder: Path | None,
+) -> tuple[SystemOutput, ...]:
+    _need_extra("evaluate --baselines")
+    from importlib.resources import files
+
+    from stancewire_training.baselines import compute_baselines
+    from stancewire_training.config import parse_config
+    from stancewire_training.data import read_corpus
+    from stancewire_training.encoder import fetch_encoder
+
+    splits = read_corpus(corpus).splits
+    if not {"train", "validation"} <= set(splits):
+        raise StancewireError(
+            f"{corpus} should have a train and a validation split for the baselines to learn from"
+        )
+    config = parse_config(dict(classifier.manifest.provenance["config"]), "the model's configuration")
+    with _console(stderr=True).status("measuring the baselines") as status:
+        return compute_baselines(
+            classifier.labels,
+            splits["train"],
+            splits["validation"],
+            sentences,
+            keywords=keywords or Path(str(files("stancewire.configs"))) / "keywords.yaml",
+            encoder=fetch_encoder(config.encoder, encoder),
+            on_progress=lambda name: status.update(f"measuring the baseline {name}"),
+        )
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = _console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda number: bar.advance(task, number)
+
+
+@contextmanager
+def _scoring_progress() -> Iterator[Callable[[ScoringProgress], object]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = _console(stderr=True)
+    columns = (
+        TextColumn("documents"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[sentences]:,} sentences, {task.fields[rate]:,.0f} a second"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("documents", total=None, sentences=0, rate=0.0)
+
+        def show(progress: ScoringProgress) -> None:
+            rate = progress.sentences / max(bar.tasks[0].elapsed or 0.0, 1e-3)
+            bar.update(
+                task,
+                total=progress.total,
+                completed=progress.documents,
+                sentences=progress.sentences,
+                rate=rate,
+            )
+
+        yield show

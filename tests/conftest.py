@@ -1,0 +1,134 @@
+"""What several areas need: a tiny real model, made by the real training code, and the shipped one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SEEDS = ROOT / "seeds"
+DEVELOPMENT_SET = ROOT.parent / "shared"
+REQUIRED = frozenset(os.environ.get("STANCEWIRE_REQUIRE", "").split(",")) - {""}
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def skip_or_fail(what: str, reason: str) -> None:
+    """Skip for want of something that a machine may lack, or fail where STANCEWIRE_REQUIRE says it is there."""
+    if what in REQUIRED:
+        pytest.fail(f"STANCEWIRE_REQUIRE names {what}, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def development_set() -> Path:
+    if not DEVELOPMENT_SET.is_dir():
+        skip_or_fail("shared", "the development set, kept outside the repository, is not here")
+    return DEVELOPMENT_SET
+
+
+def seed_rows(split: str, count: int) -> list[dict]:
+    lines = []
+    for path in sorted((SEEDS / split).glob("*.jsonl")):
+        lines += path.read_text(encoding="utf-8").splitlines()[:8]
+    return [json.loads(line) for line in lines][:count]
+
+
+def write_corpus(folder: Path, splits: dict[str, list[dict]], labels: list[str]) -> Path:
+    """Write a corpus as seeds/ is laid out: one JSONL file a split, and a card whose features name the labels."""
+    stances = "\n".join(f"            '{index}': {label}" for index, label in enumerate(labels))
+    files = "\n".join(f"  - split: {split}\n    path: {split}/*.jsonl" for split in splits)
+    card = (
+        f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\ndataset_info:\n  features:\n"
+        "  - name: text\n    dtype: string\n  - name: doc\n    dtype: string\n  - name: i\n    dtype: int32\n"
+        "  - name: stances\n    list:\n    - name: label\n      dtype:\n        class_label:\n          names:\n"
+        f"{stances}\n    - name: source\n      dtype: string\n    - name: source_start\n      dtype: int32\n"
+        "    - name: target\n      dtype: string\n    - name: target_start\n      dtype: int32\n---\n"
+    )
+    for split, rows in splits.items():
+        (folder / split).mkdir(parents=True)
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / split / "all.jsonl").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    splits = {
+        "train": seed_rows("train", 160),
+        "validation": seed_rows("validation", 60),
+        "test": seed_rows("test", 40),
+    }
+    return write_corpus(
+        tmp_path_factory.mktemp("corpus"), splits, ["threat", "reassurance", "accusation", "denial"]
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Path:
+    """A BERT of two layers, 32 wide, with random weights and a vocabulary learned from the tiny corpus."""
+    torch = pytest.importorskip("torch")
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    texts = [
+        json.loads(line)["text"] for line in (tiny_corpus / "train" / "all.jsonl").open(encoding="utf-8")
+    ]
+    pieces = BertWordPieceTokenizer()
+    pieces.train_from_iterator(texts, vocab_size=800, show_progress=False)
+    pieces.save(str(folder / "tokenizer.json"))
+    BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=pieces.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def config_values(encoder: Path, corpus: Path, **training: object) -> dict:
+    """The shipped configuration made tiny: this encoder, this corpus, three quick epochs."""
+    import yaml
+
+    values = yaml.safe_load((ROOT / "configs" / "stance-small.yaml").read_text(encoding="utf-8"))
+    values |= {"name": "tiny"}
+    values["encoder"] |= {"name": str(encoder), "revision": None, "sha256": None}
+    values["data"] |= {"corpus": str(corpus), "max_length": 48}
+    values["training"] |= {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3, "bf16": False} | training
+    values["export"] |= {"max_probability_change": 1.0, "max_macro_f1_drop": 1.0}
+    return values
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_corpus: Path) -> Path:
+    from stancewire_training.config import parse_config
+    from stancewire_training.trainer import train
+
+    config = parse_config(config_values(tiny_encoder, tiny_corpus), "tiny")
+    return train(config, tmp_path_factory.mktemp("runs") / "tiny").folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    from stancewire_training.export import export
+
+    return export(tiny_checkpoint, tmp_path_factory.mktemp("models") / "tiny").folder
+
+
+@pytest.fixture(scope="session")
+def classifier(tiny_model: Path):
+    from stancewire import StanceClassifier
+
+    return StanceClassifier.load(tiny_model)
