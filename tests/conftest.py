@@ -93,6 +93,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) ->
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
+        initializer_range=0.3,
     )
     BertModel(config).save_pretrained(folder)
     return folder

@@ -39,7 +39,7 @@ class OnnxRuntime:
         self.threads = threads or available_processors()
         self._labels = len(manifest.labels)
         self._tokenizer = _read_tokenizer(folder / TOKENIZER, manifest.max_length)
-        self._session = _open_session(folder / MODEL)
+        self._session = _open_session(folder / MODEL, self._labels)
         self._pool: ThreadPoolExecutor | None = None
 
     def probabilities(
@@ -98,7 +98,7 @@ def _read_tokenizer(path: Path, max_length: int) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(path: Path) -> ort.InferenceSession:
+def _open_session(path: Path, labels: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -111,4 +111,7 @@ def _open_session(path: Path) -> ort.InferenceSession:
         raise StancewireError(
             f"{path} should have the input input_ids and one output, it has the inputs {inputs}"
         )
+    found = session.get_outputs()[0].shape[-1]
+    if found != labels:
+        raise StancewireError(f"{path} gives {found} figures a sentence, its manifest names {labels} label(s)")
     return session
