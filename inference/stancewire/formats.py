@@ -1,0 +1,208 @@
+"""The three forms of an output: JSON lines, CSV and Parquet. `docs/output.md` describes every key and column.
+
+Probabilities are written with the fewest digits that give the same float32 back, so that all three hold the
+same bits.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from stancewire.classifier import ScoredSentence
+from stancewire.documents import Document
+from stancewire.errors import StancewireError
+from stancewire.language import Language
+from stancewire.provenance import METADATA_KEY, Provenance
+
+PROBABILITY_PREFIX: Final = "p_"
+"""What stands before a label in the name of its column, so that no label can take another column's name."""
+
+_SENTENCES_A_ROW_GROUP = 16_384
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# JSON allows these characters in a string, but many readers end a line there.
+_LINE_END = re.compile("[\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredDocument:
+    """A document, its language and its scored sentences: what an output holds of it."""
+
+    document: Document
+    language: Language
+    sentences: tuple[ScoredSentence, ...]
+
+
+class Format(ABC):
+    """Writes scored documents into a binary stream, in one form."""
+
+    def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
+        self._stream = stream
+        self._labels = labels
+
+    @abstractmethod
+    def write(self, scored: ScoredDocument) -> None:
+        """Append one document."""
+
+    @abstractmethod
+    def finish(self, provenance: Provenance) -> None:
+        """Write what is still to be written; the stream stays open."""
+
+    def abandon(self) -> None:  # noqa: B027 - most forms have nothing to let go of
+        """Let go of the stream of an output that will not be finished."""
+
+
+class JsonLines(Format):
+    """One document a line, with its sentences."""
+
+    def write(self, scored: ScoredDocument) -> None:
+        """Append one document."""
+        document, language = scored.document, scored.language
+        line = {
+            "document": document.id,
+            "language": language.code,
+            "language_probability": language.probability,
+            "encoding": document.encoding,
+            "repaired": document.repaired,
+            "sentences": [
+                {
+                    "start": sentence.start,
+                    "end": sentence.end,
+                    "text": sentence.text,
+                    "probabilities": {
+                        label: _shortest(sentence.probabilities[label]) for label in self._labels
+                    },
+                    "stances": [stance.label for stance in sentence.stances],
+                }
+                for sentence in scored.sentences
+            ],
+        }
+        text = without_surrogates(json.dumps(line, ensure_ascii=False))
+        text = _LINE_END.sub(lambda end: f"\\u{ord(end.group()):04x}", text)
+        self._stream.write(text.encode() + b"\n")
+
+    def finish(self, provenance: Provenance) -> None:
+        """Write what is still pending."""
+        self._stream.flush()
+
+
+class Csv(Format):
+    """One sentence a row, in UTF-8 and quoted as RFC 4180 says."""
+
+    def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
+        super().__init__(stream, labels)
+        unfit = [label for label in labels if ";" in label]
+        if unfit:
+            raise StancewireError(
+                f"CSV joins stances by ';', which the label {unfit[0]!r} holds: write .jsonl or .parquet"
+            )
+        self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        # The writer quotes a lone carriage return only where its line ends hold one.
+        self._writer = csv.writer(self._text, lineterminator="\r\n")
+        self._writer.writerow(_columns(labels))
+
+    def write(self, scored: ScoredDocument) -> None:
+        """Append one document."""
+        for *values, stances, code, probability, encoding, repaired in _rows(scored, self._labels):
+            joined, flag = ";".join(stances), "true" if repaired else "false"
+            self._writer.writerow([*values, joined, code, probability, encoding, flag])
+
+    def finish(self, provenance: Provenance) -> None:
+        """Write what is still pending."""
+        self._text.detach().flush()
+
+
+class Parquet(Format):
+    """One sentence a row, typed; the provenance stands in the metadata of the file."""
+
+    def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        super().__init__(stream, labels)
+        types = [pa.string(), pa.int32(), pa.int32(), pa.int32(), pa.string()]
+        types += [pa.float32()] * len(labels)
+        types += [pa.list_(pa.string()), pa.string(), pa.float32(), pa.string(), pa.bool_()]
+        self._schema = pa.schema(
+            pa.field(name, kind, nullable=name == "language_probability")
+            for name, kind in zip(_columns(labels), types, strict=True)
+        )
+        self._writer = pq.ParquetWriter(stream, self._schema)
+        self._pending: list[list[Any]] = []
+
+    def write(self, scored: ScoredDocument) -> None:
+        """Append one document."""
+        for row in _rows(scored, self._labels):
+            self._pending.append(row)
+            if len(self._pending) == _SENTENCES_A_ROW_GROUP:
+                self._flush()
+
+    def finish(self, provenance: Provenance) -> None:
+        """Write what is still pending."""
+        self._flush()
+        self._writer.add_key_value_metadata({METADATA_KEY: without_surrogates(provenance.to_json())})
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Close the writer, which would otherwise write to a stream that is closed when it is collected."""
+        with suppress(OSError, ValueError):
+            self._writer.close()
+        self._writer.is_open = False
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._pending:
+            columns = zip(*self._pending, strict=True)
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)
+            ]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+            self._pending.clear()
+
+
+FORMATS: Final[dict[str, type[Format]]] = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}
+"""The forms by the suffix of the output."""
+
+
+def _columns(labels: Sequence[str]) -> list[str]:
+    probabilities = [PROBABILITY_PREFIX + label for label in labels]
+    text = ["document", "sentence", "start", "end", "text"]
+    return [*text, *probabilities, "stances", "language", "language_probability", "encoding", "repaired"]
+
+
+def _rows(scored: ScoredDocument, labels: Sequence[str]) -> Iterator[list[Any]]:
+    document, language = scored.document, scored.language
+    for position, sentence in enumerate(scored.sentences):
+        yield [
+            without_surrogates(document.id),
+            position,
+            sentence.start,
+            sentence.end,
+            without_surrogates(sentence.text),
+            *(_shortest(sentence.probabilities[label]) for label in labels),
+            [stance.label for stance in sentence.stances],
+            language.code,
+            language.probability,
+            document.encoding,
+            document.repaired,
+        ]
+
+
+def _shortest(probability: float) -> float:
+    # The float whose digits are the fewest that give the same float32 back.
+    return float(str(np.float32(probability)))
+
+
+def without_surrogates(text: str) -> str:
+    """Put U+FFFD for each lone surrogate, which UTF-8 has no form for; offsets stay as they are."""
+    return _SURROGATE.sub("\ufffd", text)
