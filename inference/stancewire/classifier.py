@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stancewire.errors import StancewireError
 from stancewire.manifest import Manifest, read_manifest, resolve_folder
 from stancewire.runtime import OnnxRuntime
-from stancewire.segmentation import split_sentences, unwrap
+from stancewire.segmentation import Sentence, split_sentences, unwrap
 
 if TYPE_CHECKING:
     from stancewire.scoring import ScoringResult
@@ -135,13 +135,15 @@ class StanceClassifier:
 
     def score_article(self, text: str) -> ScoredArticle:
         """Cut an article into sentences and read each one."""
-        sentences = split_sentences(text)
+        return ScoredArticle(tuple(self.score_sentences(split_sentences(text))), self.labels)
+
+    def score_sentences(self, sentences: Sequence[Sentence]) -> list[ScoredSentence]:
+        """Read sentences that are already cut, of one article or of many, in order."""
         rows = self.probabilities([unwrap(sentence.text) for sentence in sentences])
-        scored = (
+        return [
             ScoredSentence(sentence.text, *self._judge(row), sentence.start, sentence.end)
             for sentence, row in zip(sentences, rows, strict=True)
-        )
-        return ScoredArticle(tuple(scored), self.labels)
+        ]
 
     def score_folder(
         self, folder: str | Path, out: str | Path, *, overwrite: bool = False, any_language: bool = False
