@@ -97,7 +97,7 @@ def check_corpus(source: str | Path) -> CheckReport:
 
 
 def check_table(report: CheckReport, most_warnings: int = 40) -> Group:
-    """Lay a report out for rich: counts by split and label, every fault, the first warnings, a closing line."""
+    """Lay a report out for rich: counts by split and label, every fault, the first warnings, the totals."""
     counts = Table(title=report.source)
     counts.add_column("split")
     for column in ("sentences", "articles", "without stance", *report.labels):
