@@ -53,9 +53,7 @@ def test_every_figure_is_that_of_scikit_learn() -> None:
         sklearn.average_precision_score(targets, probabilities, average=None)
     )
     assert [row.brier.value for row in metrics.labels] == pytest.approx(
-        [sklearn.brier_score_loss(targets[:, 0], probabilities[:, 0])]
-        + [sklearn.brier_score_loss(targets[:, 1], probabilities[:, 1])]
-        + [sklearn.brier_score_loss(targets[:, 2], probabilities[:, 2])]
+        [sklearn.brier_score_loss(targets[:, column], probabilities[:, column]) for column in range(3)]
     )
     assert metrics.macro_f1.value == pytest.approx(sklearn.f1_score(targets, decisions, average="macro"))
     assert metrics.micro_f1.value == pytest.approx(sklearn.f1_score(targets, decisions, average="micro"))
@@ -148,9 +146,9 @@ def test_the_same_seed_gives_the_same_intervals_and_another_seed_others() -> Non
     targets, probabilities = draw(60)
     decisions = decide(probabilities, [0.5] * 3)
 
-    first, again, other = (
-        measure(LABELS, targets, decisions, probabilities, seed=seed) for seed in (3, 3, 4)
-    )
+    first = measure(LABELS, targets, decisions, probabilities, seed=3)
+    again = measure(LABELS, targets, decisions, probabilities, seed=3)
+    other = measure(LABELS, targets, decisions, probabilities, seed=4)
 
     assert first == again
     assert first.macro_f1 != other.macro_f1
