@@ -268,6 +268,7 @@ def test_any_bytes_are_read_or_refused(raw):
         "the minister denied that her office had seen the letter before it was published.",
         "PORT WORKERS VOWED TO SHUT THE HARBOUR FOR A WEEK UNLESS THE CRANE DRIVERS WERE TAKEN BACK.",
         "\n" * 5000 + "The union said that the drivers would stay away until the firm had taken them back.",
+        "Soldiers shot at traders in Kaduna, said a Nigerian rights group.",
         "President Kovalenko visited Kharkiv and Dnipro, and said that the army would hold Zaporizhzhia.",
     ],
 )

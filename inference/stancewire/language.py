@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 ENGLISH: Final = "en"
 UNDETERMINED: Final = "und"
 
-_LOOKED_AT = 2_000
+_LOOKED_AT = 1_000
 _FEWEST_LETTERS = 40
 _LEAST_PROBABILITY = 0.5
 _LAST_LATIN_LETTER = "\u024f"
 _NO_LANGUAGE = "zxx"
+# An English creole, which the detector finds in short English news with Nigerian names.
+_NIGERIAN_PIDGIN = "pcm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Language:
 
 
 def detect_language(text: str) -> Language:
-    """Detect the language of a text by its first 2,000 characters that are not white space at its beginning.
+    """Detect the language of a text by its first 1,000 characters, white space before them left out.
 
     In Latin script, fewer than 40 letters, or a probability under one half, are undetermined: names and
     headlines of a few words look like any language. In another script even a few letters are not English.
@@ -70,4 +72,6 @@ def detect_language(text: str) -> Language:
 def _identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(set(identifier.labels) - {_NIGERIAN_PIDGIN})
+    return identifier
