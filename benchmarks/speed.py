@@ -24,7 +24,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from stancewire import StanceClassifier
-from stancewire.annotations import read_annotations
+from stancewire.annotations import read_annotated
 from stancewire.runtime import available_processors
 from stancewire_training.checkpoint import write_transformers
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 def read_sentences(count: int) -> list[str]:
     """Take sentences of the test split, of every family, in a mixed and fixed order."""
-    sentences = [entry.text for path in sorted((SEEDS / "test").glob("*.jsonl")) for entry in read_annotations(path)]
+    sentences = [entry.text for entry in read_annotated(SEEDS / "test")]
     order = np.random.default_rng(0).permutation(len(sentences))
     return [sentences[index] for index in order[:count]]
 

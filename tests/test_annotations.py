@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stancewire.annotations import AnnotatedStance, find_span, read_annotations
+from stancewire.annotations import AnnotatedStance, find_span, read_annotated, read_annotations
 from stancewire.errors import StancewireError
 
 PARTICLES = ["he", "They", "the", "harbour union", "he's", '"no"', "Zoë", "_he", "2he"]
@@ -231,3 +231,18 @@ def test_reading_imports_neither_torch_nor_numpy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "set()"
+
+
+def test_a_folder_is_read_file_by_file_in_the_order_of_names(tmp_path: Path) -> None:
+    write(tmp_path / "b.jsonl", {"text": "Second.", "stances": []})
+    write(tmp_path / "a.jsonl", {"text": "First.", "stances": []})
+    (tmp_path / "README.md").write_text("not read", encoding="utf-8")
+
+    sentences = read_annotated(tmp_path)
+
+    assert [sentence.text for sentence in sentences] == ["First.", "Second."]
+
+
+def test_a_folder_without_annotated_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StancewireError, match=r"has no .jsonl or .csv file"):
+        read_annotated(tmp_path)

@@ -91,6 +91,20 @@ def read_annotations(
     return sentences
 
 
+def read_annotated(path: str | Path) -> list[AnnotatedSentence]:
+    """Read the sentences of a file, or of all the `.jsonl` and `.csv` files right in a folder, by name.
+
+    Raises StancewireError as `read_annotations` does, and for a folder without such a file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_annotations(path)
+    files = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
+    if not files:
+        raise StancewireError(f"{path} has no .jsonl or .csv file of annotated sentences")
+    return [sentence for file in files for sentence in read_annotations(file)]
+
+
 def parse_annotation(row: object, file: str = "", line: int = 0) -> AnnotatedSentence:
     """Make a sentence of a row of a corpus: a mapping with the keys that the head of this module describes.
 

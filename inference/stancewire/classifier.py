@@ -158,5 +158,6 @@ class StanceClassifier:
 
     def _judge(self, row: NDArray[np.float32]) -> tuple[dict[str, float], tuple[Stance, ...]]:
         probabilities = dict(zip(self.labels, row.tolist(), strict=True))
-        held = [Stance(label, p) for label, p in probabilities.items() if p >= self.thresholds[label]]
+        judged = zip(self.labels, row.tolist(), self.manifest.thresholds, strict=True)
+        held = [Stance(label, probability) for label, probability, threshold in judged if probability >= threshold]
         return probabilities, tuple(sorted(held, key=lambda stance: -stance.probability))

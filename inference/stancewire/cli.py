@@ -149,7 +149,7 @@ def info(
 @app.command()
 @_polite
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Annotated sentences: .jsonl, or .csv with text and labels.")],
+    data: Annotated[Path, typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder of them.")],
     model: Model = None,
     as_json: Json = False,
     baselines: Annotated[
@@ -165,7 +165,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure a model on annotated sentences, with 95% intervals, beside baselines."""
-    from stancewire.annotations import read_annotations
+    from stancewire.annotations import read_annotated
     from stancewire.baselines import read_baselines, store_baselines
     from stancewire.evaluation import evaluate as measure
     from stancewire.evaluation import evaluation_table
@@ -173,7 +173,7 @@ def evaluate(
 
     classifier = _load(model)
     folder = resolve_folder(model)
-    sentences = read_annotations(data)
+    sentences = read_annotated(data)
     if baselines:
         outputs = _compute_baselines(classifier, sentences, corpus, keywords, encoder)
         if store:
@@ -243,7 +243,7 @@ def export(
     ] = "onnx",
     evaluations: Annotated[
         list[str] | None,
-        typer.Option("--evaluate", help="NAME=DATA.jsonl: measure on it too, for the model card."),
+        typer.Option("--evaluate", help="NAME=DATA: measure on it too, for the model card."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -325,8 +325,8 @@ def _print_predictions(predictions: list[Prediction]) -> None:
 
 def _named_path(entry: str) -> tuple[str, Path]:
     name, sign, path = entry.partition("=")
-    if not sign or not Path(path).is_file():
-        raise StancewireError(f"--evaluate {entry}: should be NAME=FILE, with a file of annotated sentences")
+    if not sign or not Path(path).exists():
+        raise StancewireError(f"--evaluate {entry}: should be NAME=DATA, with a file or folder of annotated sentences")
     return name, Path(path)
 
 
@@ -400,3 +400,7 @@ def _scoring_progress() -> Iterator[Callable[[ScoringProgress], object]]:
             )
 
         yield show
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stancewire.classifier import ScoredSentence, StanceClassifier
 
 _STRONGEST = 3
-_LIBRARIES = ("onnxruntime", "tokenizers", "nupunkt", "charset-normalizer", "ftfy", "py3langid")
+_LIBRARIES = ("onnxruntime", "tokenizers", "sentencex", "charset-normalizer", "ftfy", "py3langid")
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,9 @@ def predict_frozen_encoder(
 @torch.inference_mode()
 def encode_mean(folder: Path, texts: Sequence[str], *, max_length: int = 128) -> NDArray[np.float32]:
     """Compute sentence vectors, the mean over the tokens of the last layer: float32 `[texts, hidden]`."""
-    tokenizer = load_tokenizer(folder, max_length)
     encoder = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    positions = getattr(encoder.config, "max_position_embeddings", max_length)
+    tokenizer = load_tokenizer(folder, min(max_length, positions))
     token_ids = tokenizer(list(texts), truncation=True)["input_ids"]
     order = sorted(range(len(texts)), key=lambda index: -len(token_ids[index]))
     vectors = np.empty((len(texts), encoder.config.hidden_size), dtype=np.float32)
