@@ -1,0 +1,170 @@
+"""From a trained folder to the one that is shipped: int8 ONNX, tokenizer, manifest, model card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from stancewire.annotations import read_annotated
+from stancewire.classifier import StanceClassifier
+from stancewire.errors import StancewireError
+from stancewire.evaluation import evaluate
+from stancewire.manifest import MANIFEST, MODEL, TOKENIZER, Manifest, sha256_of
+from stancewire.metrics import decide, macro_f1
+from stancewire_training.calibration import sigmoid
+from stancewire_training.card import write_card
+from stancewire_training.config import Config, read_config
+from stancewire_training.data import load_corpus, to_arrays
+from stancewire_training.graph import quantize, to_onnx
+from stancewire_training.model import compute_logits, load_checkpoint
+from stancewire_training.record import TrainingRecord, read_record
+from stancewire_training.trainer import CONFIG
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from stancewire_training.network import StanceForSequenceClassification
+
+CARD = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationLoss:
+    """What int8 changes on the validation split: the largest probability difference, and macro-F1 before and after."""
+
+    largest_probability_change: float
+    macro_f1_float32: float
+    macro_f1_int8: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export made: the folder, the size of its graph in bytes, and what quantization changed."""
+
+    folder: Path
+    model_bytes: int
+    loss: QuantizationLoss
+
+
+def export(
+    checkpoint: Path, out: Path, *, evaluations: Mapping[str, Path] | None = None, overwrite: bool = False
+) -> ExportReport:
+    """Export a trained folder to `out`: `model.onnx` (int8), `tokenizer.json`, `stance.json`, `README.md`.
+
+    What quantization changes is measured on the validation split of the corpus that the model was trained on;
+    `evaluations` maps names to further annotated files whose figures go into the model card. Raises StancewireError past the config's limits, if that corpus is not at hand or has changed, or if `out` exists and
+    `overwrite` is not set. The folder is made beside and renamed.
+    """
+    if out.exists() and not overwrite:
+        raise StancewireError(f"{out} exists: name another folder, or add --overwrite")
+    record, config = read_record(checkpoint), read_config(checkpoint / CONFIG)
+    model, tokenizer = load_checkpoint(checkpoint)
+    beside = out.absolute().with_name(f".{out.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        quantize(to_onnx(model), beside / MODEL)
+        _write_tokenizer(tokenizer, beside / TOKENIZER)
+        _write_manifest(beside, config, record, model, tokenizer)
+        loss = _measure(beside, config, record, model, tokenizer)
+        _refuse_past_limits(config, loss)
+        card = write_card(config, record, loss, _evaluate(beside, evaluations or {}))
+        (beside / CARD).write_text(card, encoding="utf-8")
+        _write_manifest(beside, config, record, model, tokenizer)
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(beside, out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return ExportReport(out, (out / MODEL).stat().st_size, loss)
+
+
+def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    # A copy without the encoder's own truncation and padding: the runtime sets its own.
+    fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    fast.no_truncation()
+    fast.no_padding()
+    fast.save(str(path))
+
+
+def _write_manifest(
+    folder: Path,
+    config: Config,
+    record: TrainingRecord,
+    model: StanceForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    special = {
+        key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)
+    }
+    manifest = Manifest(
+        name=record.name,
+        labels=record.labels,
+        thresholds=record.thresholds,
+        max_length=record.max_length,
+        files={path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST},
+        provenance={
+            "config": config.model_dump(),
+            "corpus_fingerprint": record.corpus_fingerprint,
+            "corpus_sentences": dict(record.corpus_sentences),
+            "encoder_sha256": record.encoder_sha256,
+            "versions": dict(record.versions),
+            "architecture": json.loads(model.config.to_json_string()),
+            "tokenizer": {
+                "tokenizer_class": type(tokenizer).__name__,
+                "model_max_length": record.max_length,
+                **special,
+            },
+        },
+    )
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def _measure(
+    folder: Path,
+    config: Config,
+    record: TrainingRecord,
+    model: StanceForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+) -> QuantizationLoss:
+    corpus = load_corpus(config.data.corpus)
+    if corpus.fingerprint != record.corpus_fingerprint:
+        raise StancewireError(
+            f"{config.data.corpus} has changed since the model was trained on it: export from the corpus of that time, "
+            "or train again"
+        )
+    texts, targets = to_arrays(corpus.splits["validation"])
+    before = sigmoid(compute_logits(model, tokenizer, texts))
+    after = StanceClassifier.load(folder).probabilities(texts)
+    return QuantizationLoss(
+        largest_probability_change=float(np.abs(before - after).max()),
+        macro_f1_float32=macro_f1(targets, decide(before, record.thresholds)),
+        macro_f1_int8=macro_f1(targets, decide(after, record.thresholds)),
+    )
+
+
+def _evaluate(folder: Path, evaluations: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    classifier = StanceClassifier.load(folder)
+    return {name: evaluate(classifier, read_annotated(path)).to_dict() for name, path in evaluations.items()}
+
+
+def _refuse_past_limits(config: Config, loss: QuantizationLoss) -> None:
+    limits = config.export
+    drop = loss.macro_f1_float32 - loss.macro_f1_int8
+    if loss.largest_probability_change > limits.max_probability_change:
+        raise StancewireError(
+            f"int8 moves a probability by {loss.largest_probability_change:.3f} on the validation split, "
+            f"export.max_probability_change allows {limits.max_probability_change}"
+        )
+    if drop > limits.max_macro_f1_drop:
+        raise StancewireError(
+            f"int8 lowers macro-F1 by {drop:.4f} on the validation split, "
+            f"export.max_macro_f1_drop allows {limits.max_macro_f1_drop}"
+        )

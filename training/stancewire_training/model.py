@@ -1,0 +1,165 @@
+"""Building, loading and running the network of `stancewire_training.network`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from stancewire.errors import StancewireError
+from stancewire_training.config import Config
+from stancewire_training.network import StanceConfig, StanceForSequenceClassification, without_pooler
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+def build_model(config: Config, folder: Path, labels: Sequence[str]) -> StanceForSequenceClassification:
+    """Put a head of one logit a label on the encoder in `folder`, in float32.
+
+    The head is drawn from torch's present seed. If the folder is a checkpoint of ours, its encoder is taken, and
+    its head as well if that is for the same labels in the same order. Raises StancewireError if the folder is no
+    encoder that transformers can load, or if it cannot read `config.data.max_length` tokens.
+    """
+    with _readable(folder):
+        found = AutoConfig.from_pretrained(folder)
+        ours = isinstance(found, StanceConfig)
+        encoder = found.encoder if ours else found
+        _set_dropout(encoder, config.training.hidden_dropout)
+        model = StanceForSequenceClassification(
+            StanceConfig(
+                encoder=encoder,
+                head_dropout=config.training.head_dropout,
+                id2label=dict(enumerate(labels)),
+                label2id={label: index for index, label in enumerate(labels)},
+            )
+        )
+        if ours:
+            _take_over(model, StanceForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
+        else:
+            model.encoder = _load_encoder(folder, encoder)
+    _refuse_too_long(model, folder, config.data.max_length)
+    return model
+
+
+def load_tokenizer(folder: Path, max_length: int) -> PreTrainedTokenizerBase:
+    """Load a tokenizer whose budget is `max_length` tokens; only the fast kind can be exported."""
+    # Without this file transformers may make a tokenizer that knows no word.
+    if not (folder / "tokenizer.json").is_file():
+        raise StancewireError(
+            f"{folder} has no tokenizer.json: an encoder without a fast tokenizer cannot be exported"
+        )
+    with _readable(folder):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.is_fast:
+        raise StancewireError(f"{folder} has a tokenizer of the slow kind, which cannot be exported")
+    tokenizer.model_max_length = max_length
+    return tokenizer
+
+
+def load_checkpoint(folder: Path) -> tuple[StanceForSequenceClassification, PreTrainedTokenizerBase]:
+    """Load a trained folder, ready for inference; StancewireError if it is none, or is damaged."""
+    if not (folder / "config.json").is_file():
+        raise StancewireError(
+            f"{folder} has no config.json: it should be a folder that `stancewire train` made"
+        )
+    with _readable(folder):
+        model = StanceForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@torch.inference_mode()
+def compute_logits(
+    model: StanceForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    batch_size: int = 64,
+    on_progress: Callable[[int], Any] | None = None,
+) -> NDArray[np.float32]:
+    """Compute the logits of texts, like lengths together: float32 `[texts, labels]`.
+
+    A text beyond the tokenizer's budget is read as stancewire reads it: in windows that overlap by half, each
+    label with the highest logit that any window gives it. `on_progress` is told how many windows were just read.
+    """
+    logits = np.full((len(texts), model.config.num_labels), -np.inf, dtype=np.float32)
+    if not texts:
+        return logits
+    model.eval()
+    encoded = tokenizer(
+        list(texts),
+        truncation=True,
+        stride=tokenizer.model_max_length // 2,
+        return_overflowing_tokens=True,
+    )
+    windows, owners = encoded["input_ids"], np.array(encoded["overflow_to_sample_mapping"])
+    order = sorted(range(len(windows)), key=lambda index: -len(windows[index]))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        inputs = tokenizer.pad({"input_ids": [windows[index] for index in batch]}, return_tensors="pt")
+        found = model(**inputs.to(model.device)).logits.float().cpu().numpy()
+        np.maximum.at(logits, owners[batch], found)
+        if on_progress is not None:
+            on_progress(len(batch))
+    return logits
+
+
+def _set_dropout(encoder: PreTrainedConfig, rate: float) -> None:
+    # The names differ between architectures.
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+        if hasattr(encoder, name):
+            setattr(encoder, name, rate)
+
+
+def _take_over(model: StanceForSequenceClassification, source: StanceForSequenceClassification) -> None:
+    model.encoder.load_state_dict(source.encoder.state_dict())
+    if source.config.id2label == model.config.id2label:
+        model.classifier.load_state_dict(source.classifier.state_dict())
+
+
+def _load_encoder(folder: Path, encoder: PreTrainedConfig) -> PreTrainedModel:
+    # In float32 whatever the file has: AdamW's steps are lost in a half-precision weight.
+    model: PreTrainedModel
+    model, loading = AutoModel.from_pretrained(
+        folder,
+        config=encoder,
+        dtype=torch.float32,
+        output_loading_info=True,
+        **without_pooler(encoder),
+    )
+    if loading["missing_keys"]:
+        raise StancewireError(
+            f"{folder / 'model.safetensors'} lacks {', '.join(sorted(loading['missing_keys'])[:3])}: "
+            "it is not this encoder's"
+        )
+    return model
+
+
+@torch.inference_mode()
+def _refuse_too_long(model: StanceForSequenceClassification, folder: Path, max_length: int) -> None:
+    # Architectures count their positions differently: whether one can read so many tokens is seen by trying.
+    token = 0 if model.config.encoder.pad_token_id != 0 else 1
+    model.eval()
+    try:
+        model(input_ids=torch.full((1, max_length), token))
+    except (IndexError, RuntimeError):
+        raise StancewireError(
+            f"data.max_length is {max_length}, more tokens than the encoder in {folder} can read"
+        ) from None
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except StancewireError:
+        raise
+    except Exception as error:  # transformers' errors have no common class but this
+        raise StancewireError(
+            f"{folder} is not a folder that transformers can load: {' '.join(str(error).split())}"
+        ) from error

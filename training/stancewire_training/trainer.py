@@ -1,0 +1,241 @@
+"""Fine-tuning on the Hugging Face stack: corpus and config in, a folder that plain transformers loads out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from stancewire.errors import StancewireError
+from stancewire.manifest import sha256_of
+from stancewire.metrics import best_thresholds, decide, measure
+from stancewire_training.calibration import Calibration, fit_platt, fold_into, sigmoid
+from stancewire_training.card import write_card
+from stancewire_training.config import Config
+from stancewire_training.data import Corpus, load_corpus, to_arrays
+from stancewire_training.encoder import fetch_encoder
+from stancewire_training.metric import compute_metrics_for
+from stancewire_training.model import build_model, compute_logits, load_tokenizer
+from stancewire_training.record import RECORD, TrainingRecord
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from stancewire_training.network import StanceForSequenceClassification
+
+CHECKPOINTS = "checkpoints"
+CONFIG = "config.yaml"
+_LIBRARIES = (
+    "stancewire",
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "evaluate",
+    "tokenizers",
+    "numpy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What a training run made: its folder, and the record that lies there."""
+
+    folder: Path
+    record: TrainingRecord
+
+
+def train(
+    config: Config, out: Path, *, encoder: Path | None = None, resume: bool = False, overwrite: bool = False
+) -> TrainedModel:
+    """Fine-tune the encoder of `config` on its corpus and write the result into the folder `out`.
+
+    The folder ends with the weights, the tokenizer, the resolved `config.yaml`, `training.json` and a model card; the
+    Trainer's own state, pickles included, stays in `out/checkpoints`. An unfinished run is gone on with by `resume`
+    and thrown away by `overwrite`; the result of a resumed run is that of an uninterrupted one. `encoder` is a local
+    folder that holds the config's encoder, for a machine without the hub. Under
+    `accelerate launch` each process calls this, and the first one writes. Raises StancewireError.
+    """
+    _refuse_to_mix(config, out, resume, overwrite)
+    corpus = load_corpus(config.data.corpus)
+    folder = fetch_encoder(config.encoder, encoder)
+    tokenizer = load_tokenizer(folder, config.data.max_length)
+    set_seed(config.training.seed)
+    model = build_model(config, folder, corpus.labels)
+    _prepare_folder(config, out, overwrite)
+    trainer = Trainer(
+        model=model,
+        args=_arguments(config, out / CHECKPOINTS),
+        train_dataset=encode_split(corpus, "train", tokenizer),
+        eval_dataset=encode_split(corpus, "validation", tokenizer),
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=compute_metrics_for(corpus.labels),
+        callbacks=[EarlyStoppingCallback(config.training.early_stopping_patience)],
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out / CHECKPOINTS)) if resume else None)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    record = _calibrate(config, corpus, model, tokenizer, folder)
+    if trainer.is_world_process_zero():
+        _save(config, out, model, tokenizer, record)
+    trainer.accelerator.wait_for_everyone()
+    return TrainedModel(out, record)
+
+
+def encode_split(corpus: Corpus, split: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Encode a split for the Trainer: `input_ids`, their `length`, and float32 multi-hot `labels`."""
+    texts, targets = to_arrays(corpus.splits[split])
+    encoded = tokenizer(texts, truncation=True, return_token_type_ids=False)
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    return Dataset.from_dict(
+        {
+            "input_ids": encoded["input_ids"],
+            "attention_mask": encoded["attention_mask"],
+            "length": lengths,
+            "labels": list(targets),
+        }
+    )
+
+
+def _refuse_to_mix(config: Config, out: Path, resume: bool, overwrite: bool) -> None:
+    if (out / RECORD).is_file() and not overwrite:
+        raise StancewireError(
+            f"{out} holds a finished model: name another folder with --out, or add --overwrite"
+        )
+    if (out / CHECKPOINTS).is_dir() and not (resume or overwrite):
+        raise StancewireError(
+            f"{out} holds an unfinished training: --resume goes on with it, --overwrite starts anew"
+        )
+    saved = out / CONFIG
+    if resume and saved.is_file() and saved.read_text(encoding="utf-8") != config.to_yaml():
+        raise StancewireError(
+            f"{saved} differs from the config given: resume with that one, or add --overwrite"
+        )
+
+
+def _prepare_folder(config: Config, out: Path, overwrite: bool) -> None:
+    # After everything that can fail for a fault of the user's: only now may an older model go.
+    if not _is_first_process():
+        return
+    if overwrite:
+        shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+
+
+def _is_first_process() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _arguments(config: Config, checkpoints: Path) -> TrainingArguments:
+    training = config.training
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.batch_size * 2,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup_share,
+        max_grad_norm=training.max_gradient_norm,
+        bf16=training.bf16,
+        train_sampling_strategy="group_by_length",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        greater_is_better=True,
+        seed=training.seed,
+        data_seed=training.seed,
+        report_to="none",
+        logging_steps=50,
+        disable_tqdm=not os.isatty(2),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _calibrate(
+    config: Config,
+    corpus: Corpus,
+    model: StanceForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    encoder: Path,
+) -> TrainingRecord:
+    texts, targets = to_arrays(corpus.splits["validation"])
+    logits = compute_logits(model, tokenizer, texts)
+    count = len(corpus.labels)
+    calibration = Calibration((1.0,) * count, (0.0,) * count)
+    if config.calibration.method == "platt":
+        calibration = fit_platt(logits, targets, corpus.labels)
+    fold_into(model.classifier, calibration)
+    probabilities = sigmoid(compute_logits(model, tokenizer, texts))
+    thresholds: tuple[float, ...] = (0.5,) * count
+    if config.calibration.thresholds == "best_f1":
+        thresholds = tuple(best_thresholds(probabilities, targets).tolist())
+    figures = {"validation": _figures(corpus.labels, targets, probabilities, thresholds)}
+    if "test" in corpus.splits:
+        texts, targets = to_arrays(corpus.splits["test"])
+        probabilities = sigmoid(compute_logits(model, tokenizer, texts))
+        figures["test"] = _figures(corpus.labels, targets, probabilities, thresholds)
+    return TrainingRecord(
+        name=config.name,
+        labels=corpus.labels,
+        thresholds=thresholds,
+        max_length=config.data.max_length,
+        slopes=calibration.slopes,
+        intercepts=calibration.intercepts,
+        corpus_fingerprint=corpus.fingerprint,
+        corpus_sentences={split: len(rows) for split, rows in corpus.splits.items()},
+        encoder_sha256=sha256_of(encoder / "model.safetensors"),
+        seed=config.training.seed,
+        versions={name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        figures=figures,
+    )
+
+
+def _figures(
+    labels: Sequence[str],
+    targets: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    thresholds: Sequence[float],
+) -> dict[str, Any]:
+    return asdict(measure(labels, targets, decide(probabilities, thresholds), probabilities))
+
+
+def _save(
+    config: Config,
+    out: Path,
+    model: StanceForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    record: TrainingRecord,
+) -> None:
+    # Written beside, then renamed one by one; the record comes last, and only with it is the folder finished.
+    beside = out / ".result"
+    shutil.rmtree(beside, ignore_errors=True)
+    model.float().save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    (beside / "README.md").write_text(write_card(config, record), encoding="utf-8")
+    for path in sorted(beside.iterdir()):
+        os.replace(path, out / path.name)
+    (beside / RECORD).write_text(record.to_json(), encoding="utf-8")
+    os.replace(beside / RECORD, out / RECORD)
+    beside.rmdir()
