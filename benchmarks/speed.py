@@ -1,10 +1,11 @@
-"""How many sentences a second, beside transformers' pipeline and a sorted float32 ONNX run with the same weights.
+"""Compare the speed with transformers' pipeline and a sorted float32 ONNX run of the same weights.
 
     python benchmarks/speed.py [--sentences 1000] [--repeats 5]
 
-Everything runs in one process, on the sentences of the corpus's test split, in turn, and each figure is the median of
-the repeats. The ratios are medians of the ratios within one repeat, so that a machine that slows down slows both. The
-machine should be idle: the load found is printed and stands in the last line, one JSON document.
+Everything runs in one process, on the sentences of the corpus's test split, in turn, and each figure is the
+median of the repeats. The ratios are medians of the ratios within one repeat, so that a machine that slows
+down slows both. The machine should be idle: the load found is printed and stands in the last line, one JSON
+document.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ SEEDS = Path(__file__).parents[1] / "seeds"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default=None, help="a model folder; by default the one that comes along")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -82,7 +85,7 @@ def prepare_onnx(folder: Path) -> Callable[[Sequence[str]], object]:
         str(path),
         input_names=names,
         output_names=["logits"],
-        dynamic_axes=dict.fromkeys(names, {0: "batch", 1: "tokens"}) | {"logits": {0: "batch"}},
+        dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names} | {"logits": {0: "batch"}},
         dynamo=False,
     )
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -120,7 +123,9 @@ def print_table(rates: dict[str, list[float]]) -> None:
     print(f"{'':14}{'sentences/s':>12}{'slowest':>10}{'fastest':>10}{'ours is':>12}")
     for name, values in rates.items():
         ratio = median_ratio(rates["ours"], values)
-        print(f"{name:14}{statistics.median(values):12.0f}{min(values):10.0f}{max(values):10.0f}{ratio:11.2f}x")
+        print(
+            f"{name:14}{statistics.median(values):12.0f}{min(values):10.0f}{max(values):10.0f}{ratio:11.2f}x"
+        )
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

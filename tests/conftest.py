@@ -19,7 +19,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def skip_or_fail(what: str, reason: str) -> None:
-    """Skip for want of something that a machine may lack, or fail where STANCEWIRE_REQUIRE says it is there."""
+    """Skip for want of what a machine may lack, or fail where STANCEWIRE_REQUIRE says that it is there."""
     if what in REQUIRED:
         pytest.fail(f"STANCEWIRE_REQUIRE names {what}, but {reason}")
     pytest.skip(reason)
@@ -40,13 +40,14 @@ def seed_rows(split: str, count: int) -> list[dict]:
 
 
 def write_corpus(folder: Path, splits: dict[str, list[dict]], labels: list[str]) -> Path:
-    """Write a corpus as seeds/ is laid out: one JSONL file a split, and a card whose features name the labels."""
+    """Write a corpus as seeds/ is laid out: a JSONL file a split, and a card that names the labels."""
     stances = "\n".join(f"            '{index}': {label}" for index, label in enumerate(labels))
     files = "\n".join(f"  - split: {split}\n    path: {split}/*.jsonl" for split in splits)
     card = (
         f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\ndataset_info:\n  features:\n"
         "  - name: text\n    dtype: string\n  - name: doc\n    dtype: string\n  - name: i\n    dtype: int32\n"
-        "  - name: stances\n    list:\n    - name: label\n      dtype:\n        class_label:\n          names:\n"
+        "  - name: stances\n    list:\n    - name: label\n      dtype:\n"
+        "        class_label:\n          names:\n"
         f"{stances}\n    - name: source\n      dtype: string\n    - name: source_start\n      dtype: int32\n"
         "    - name: target\n      dtype: string\n    - name: target_start\n      dtype: int32\n---\n"
     )

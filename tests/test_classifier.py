@@ -165,7 +165,8 @@ def test_an_odd_article_is_scored_without_a_fault(classifier, text):
 
 def test_importing_the_package_imports_nothing_heavy():
     code = (
-        "import sys, stancewire; print(sorted({'numpy', 'onnxruntime', 'tokenizers', 'torch', 'rich'} & set(sys.modules)))"
+        "import sys, stancewire; "
+        "print(sorted({'numpy', 'onnxruntime', 'tokenizers', 'torch', 'rich'} & set(sys.modules)))"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

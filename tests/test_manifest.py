@@ -67,7 +67,7 @@ def test_a_missing_file_is_refused_and_named(folder, name):
 def test_a_newer_format_is_refused_with_what_to_do(folder):
     change_manifest(folder, format=99)
 
-    with pytest.raises(StancewireError, match="has format 99.*upgrade"):
+    with pytest.raises(StancewireError, match=r"has format 99.*upgrade"):
         StanceClassifier.load(folder)
 
 
@@ -125,7 +125,7 @@ def test_any_text_for_a_manifest_is_read_or_refused_with_a_sentence(text):
 def test_a_broken_manifest_is_refused(folder, content):
     (folder / "stance.json").write_bytes(content)
 
-    with pytest.raises(StancewireError, match="stance.json"):
+    with pytest.raises(StancewireError, match=r"stance\.json"):
         StanceClassifier.load(folder)
 
 

@@ -81,8 +81,8 @@ class ScoredArticle:
 class StanceClassifier:
     """Reads stances with the model of one folder; make one with `StanceClassifier.load`.
 
-    Safe to call from several threads. Probabilities are bit-identical whatever the batch, the order of sentences
-    or the number of threads.
+    Safe to call from several threads. Probabilities are bit-identical whatever the batch, the order of
+    sentences or the number of threads.
     """
 
     def __init__(self, manifest: Manifest, digest: str, runtime: OnnxRuntime) -> None:
@@ -94,8 +94,8 @@ class StanceClassifier:
     def load(cls, model: str | Path | None = None, *, threads: int | None = None) -> StanceClassifier:
         """Load a model: a folder, the name of one that comes with stancewire, or None for the default.
 
-        `threads` is how many sentences are under way at once, by default one a processor. Raises StancewireError for
-        a folder that is missing, damaged or of a newer format.
+        `threads` is how many sentences are under way at once, by default one a processor. Raises
+        StancewireError for a folder that is missing, damaged or of a newer format.
         """
         folder = resolve_folder(model)
         manifest, digest = read_manifest(folder)
@@ -116,7 +116,7 @@ class StanceClassifier:
         return self._runtime.probabilities(sentences)
 
     @overload
-    def predict(self, sentences: str) -> Prediction: ...
+    def predict(self, sentences: str) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, sentences: Iterable[str]) -> list[Prediction]: ...
     def predict(self, sentences: str | Iterable[str]) -> Prediction | list[Prediction]:
@@ -159,5 +159,7 @@ class StanceClassifier:
     def _judge(self, row: NDArray[np.float32]) -> tuple[dict[str, float], tuple[Stance, ...]]:
         probabilities = dict(zip(self.labels, row.tolist(), strict=True))
         judged = zip(self.labels, row.tolist(), self.manifest.thresholds, strict=True)
-        held = [Stance(label, probability) for label, probability, threshold in judged if probability >= threshold]
+        held = [
+            Stance(label, probability) for label, probability, threshold in judged if probability >= threshold
+        ]
         return probabilities, tuple(sorted(held, key=lambda stance: -stance.probability))

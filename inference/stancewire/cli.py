@@ -51,7 +51,7 @@ def main_train() -> None:
 
 
 def _polite(command: Callable[P, R]) -> Callable[P, R]:
-    # A fault of the user's is a sentence and exit code 2, ctrl-C is 130, a closed pipe (`| head`) the end of it.
+    # A fault of the user's is a sentence and exit code 2, ctrl-C is 130, a closed pipe (`| head`) ends it.
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -149,7 +149,9 @@ def info(
 @app.command()
 @_polite
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder of them.")],
+    data: Annotated[
+        Path, typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder of them.")
+    ],
     model: Model = None,
     as_json: Json = False,
     baselines: Annotated[
@@ -247,7 +249,7 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a trained folder into a model folder (int8 ONNX), or a model folder into a transformers checkpoint."""
+    """Make a trained folder into a model folder (int8 ONNX), or that into a transformers checkpoint."""
     _need_extra("export")
     from stancewire_training.checkpoint import write_transformers
     from stancewire_training.export import export as to_onnx
@@ -258,9 +260,9 @@ def export(
         named = dict(_named_path(entry) for entry in evaluations or ())
         report = to_onnx(source, out, evaluations=named, overwrite=overwrite)
         _console().print(
-            f"{report.folder}: {report.model_bytes / 1e6:.1f} MB; int8 moves a validation probability by at most "
-            f"{report.loss.largest_probability_change:.3f}, macro-F1 from {report.loss.macro_f1_float32:.4f} to "
-            f"{report.loss.macro_f1_int8:.4f}",
+            f"{report.folder}: {report.model_bytes / 1e6:.1f} MB; on validation int8 moves a probability by "
+            f"at most {report.loss.largest_probability_change:.3f}, and macro-F1 from "
+            f"{report.loss.macro_f1_float32:.4f} to {report.loss.macro_f1_int8:.4f}",
             highlight=False,
         )
     else:
@@ -285,7 +287,8 @@ def _need_extra(command: str) -> None:
     ]
     if missing:
         raise StancewireError(
-            f"stancewire {command} needs {', '.join(missing)}: pip install 'stancewire[train]', or make .venv-dev in a clone"
+            f"stancewire {command} needs {', '.join(missing)}: pip install 'stancewire[train]', "
+            "or in a clone pip install '.[train]'"
         )
 
 
@@ -326,7 +329,9 @@ def _print_predictions(predictions: list[Prediction]) -> None:
 def _named_path(entry: str) -> tuple[str, Path]:
     name, sign, path = entry.partition("=")
     if not sign or not Path(path).exists():
-        raise StancewireError(f"--evaluate {entry}: should be NAME=DATA, with a file or folder of annotated sentences")
+        raise StancewireError(
+            f"--evaluate {entry}: should be NAME=DATA, with a file or folder of annotated sentences"
+        )
     return name, Path(path)
 
 

@@ -28,9 +28,9 @@ DEFAULT_MODEL: Final = "stance-small"
 class Manifest:
     """The content of `stance.json`.
 
-    `labels` are in the order of the model's outputs; `thresholds` has one probability a label, at or above which
-    the stance is said to hold; `max_length` is the token budget of one window, special tokens included; `files`
-    maps each other file of the folder to its SHA-256; `provenance` says what made the model.
+    `labels` are in the order of the model's outputs; `thresholds` has one probability a label, at or above
+    which the stance is said to hold; `max_length` is the token budget of one window, special tokens included;
+    `files` maps each other file of the folder to its SHA-256; `provenance` says what made the model.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Manifest:
 
 
 def parse_manifest(text: str, where: str) -> Manifest:
-    """Read the text of a `stance.json`; `where` names it in the message of the StancewireError it may raise."""
+    """Read the text of a `stance.json`; `where` names it in the StancewireError that this may raise."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -93,7 +93,8 @@ def resolve_folder(model: str | Path | None = None) -> Path:
     if Path(name).is_dir():
         return Path(name)
     raise StancewireError(
-        f"there is no model folder {name!r}; the models that come with stancewire are: {', '.join(shipped_models())}"
+        f"there is no model folder {name!r}; the models that come with stancewire are: "
+        f"{', '.join(shipped_models())}"
     )
 
 
@@ -141,7 +142,8 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
     found = sha256_of(path)
     if found != expected:
         raise StancewireError(
-            f"{path} is damaged or of another version: its SHA-256 is {found[:12]}…, {MANIFEST} says {expected[:12]}…"
+            f"{path} is damaged or of another version: its SHA-256 is {found[:12]}…, "
+            f"{MANIFEST} says {expected[:12]}…"
         )
 
 

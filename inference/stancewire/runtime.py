@@ -1,9 +1,9 @@
 """From sentences to probabilities: tokenizers and onnxruntime, nothing else.
 
 Dynamic int8 quantization takes the range of each activation over the whole batch, so a sentence's probability
-would move with its neighbours. Here each window of tokens is one run of its own, unpadded, on one thread; runs go
-side by side on as many threads as there are cores. A sentence's probabilities are therefore the same bits whatever
-stands beside it, in whatever order, on however many threads.
+would move with its neighbours. Here each window of tokens is one run of its own, unpadded, on one thread;
+runs go side by side on as many threads as there are cores. A sentence's probabilities are therefore the same
+bits whatever stands beside it, in whatever order, on however many threads.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _SLICE = 16
 class OnnxRuntime:
     """The model of one folder, ready to run; safe to call from several threads.
 
-    `threads` is the number of sentences under way at once; None takes the processors that this process may use.
-    Raises StancewireError if the tokenizer or the graph cannot be read, or is not of the expected form.
+    `threads` is the number of sentences under way at once; None takes the processors that this process may
+    use. Raises StancewireError if the tokenizer or the graph cannot be read, or is not of the expected form.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int | None = None) -> None:
@@ -47,8 +47,9 @@ class OnnxRuntime:
     ) -> NDArray[np.float32]:
         """Compute the probability of each label for each sentence: float32 `[sentences, labels]`.
 
-        A sentence longer than the model's token budget is read in windows that overlap by half, and each label takes
-        the highest probability that any window gives it. `on_progress` is told how many sentences were just finished.
+        A sentence longer than the model's token budget is read in windows that overlap by half, and each
+        label takes the highest probability that any window gives it. `on_progress` is told how many sentences
+        were just finished.
         """
         slices = [sentences[start : start + _SLICE] for start in range(0, len(sentences), _SLICE)]
         blocks = [np.empty((0, self._labels), dtype=np.float32)]
@@ -74,8 +75,16 @@ class OnnxRuntime:
         )
 
     def _run_window(self, token_ids: list[int]) -> NDArray[np.float32]:
-        logits = self._session.run(None, {"input_ids": np.array([token_ids], dtype=np.int64)})[0][0]
-        return np.float32(1) / (np.float32(1) + np.exp(-logits, dtype=np.float32))
+        (logits,) = self._session.run(None, {"input_ids": np.array([token_ids], dtype=np.int64)})
+        return sigmoid(logits[0])
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn logits into probabilities, in float32, of the same shape."""
+    # Below -88 the exponential is infinite, and the probability rightly 0.
+    with np.errstate(over="ignore"):
+        probabilities: NDArray[np.float32] = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return probabilities
 
 
 def available_processors() -> int:
@@ -113,5 +122,7 @@ def _open_session(path: Path, labels: int) -> ort.InferenceSession:
         )
     found = session.get_outputs()[0].shape[-1]
     if found != labels:
-        raise StancewireError(f"{path} gives {found} figures a sentence, its manifest names {labels} label(s)")
+        raise StancewireError(
+            f"{path} gives {found} figures a sentence, its manifest names {labels} label(s)"
+        )
     return session
