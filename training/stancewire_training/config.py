@@ -63,6 +63,8 @@ class TrainingConfig(_Section):
     """Forward passes whose gradients are added up for one step."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)]
     """The peak of AdamW's learning rate, reached after the warm-up, falling linearly to 0."""
+    head_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)]
+    """The same for the last layer, which starts from nothing and may learn faster."""
     weight_decay: Share
     """AdamW's weight decay; biases and layer norms have none."""
     warmup_share: Rate

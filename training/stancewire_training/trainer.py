@@ -88,6 +88,7 @@ def train(
         eval_dataset=encode_split(corpus, "validation", tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=compute_metrics_for(corpus.labels),
+        optimizers=(make_optimizer(model, config), None),
         callbacks=[EarlyStoppingCallback(config.training.early_stopping_patience)],
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out / CHECKPOINTS)) if resume else None)
@@ -111,6 +112,19 @@ def encode_split(corpus: Corpus, split: str, tokenizer: PreTrainedTokenizerBase)
             "length": lengths,
             "labels": list(targets),
         }
+    )
+
+
+def make_optimizer(model: StanceForSequenceClassification, config: Config) -> torch.optim.Optimizer:
+    """Make AdamW with the head's own learning rate, and without weight decay for biases and layer norms."""
+    training = config.training
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        rate = training.head_learning_rate if name.startswith("classifier.") else training.learning_rate
+        decay = training.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
     )
 
 
@@ -153,10 +167,10 @@ def _arguments(config: Config, checkpoints: Path) -> TrainingArguments:
         per_device_eval_batch_size=training.batch_size * 2,
         gradient_accumulation_steps=training.gradient_accumulation,
         learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
         warmup_steps=training.warmup_share,
         max_grad_norm=training.max_gradient_norm,
         bf16=training.bf16,
+        use_cpu=not torch.accelerator.is_available(),
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
         save_strategy="epoch",
