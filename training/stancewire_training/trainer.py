@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -35,6 +34,7 @@ from stancewire_training.encoder import fetch_encoder
 from stancewire_training.metric import compute_metrics_for
 from stancewire_training.model import build_model, compute_logits, load_tokenizer
 from stancewire_training.record import RECORD, TrainingRecord
+from stancewire_training.sampling import LikeLengthTrainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,7 +81,7 @@ def train(
     set_seed(config.training.seed)
     model = build_model(config, folder, corpus.labels)
     _prepare_folder(config, out, overwrite)
-    trainer = Trainer(
+    trainer = LikeLengthTrainer(
         model=model,
         args=_arguments(config, out / CHECKPOINTS),
         train_dataset=encode_split(corpus, "train", tokenizer),
@@ -171,7 +171,6 @@ def _arguments(config: Config, checkpoints: Path) -> TrainingArguments:
         max_grad_norm=training.max_gradient_norm,
         bf16=training.bf16,
         use_cpu=not torch.accelerator.is_available(),
-        train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
