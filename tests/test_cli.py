@@ -93,7 +93,9 @@ def test_a_fault_of_the_users_is_one_sentence_and_exit_code_2(
     run, arguments, tiny_model, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    model = () if "--model" in arguments or arguments[0] not in ("score", "evaluate") else ("--model", tiny_model)
+    model = (
+        () if "--model" in arguments or arguments[0] not in ("score", "evaluate") else ("--model", tiny_model)
+    )
 
     result = run(*arguments, *model)
 
@@ -175,7 +177,9 @@ def test_evaluate_measures_and_keeps_the_baselines(run, tiny_corpus, tiny_encode
 
 def test_check_passes_a_good_corpus_and_fails_a_bad_one(run, tiny_corpus, tmp_path):
     bad = tmp_path / "bad.jsonl"
-    bad.write_text('{"text": "They left.", "stances": [{"label": "denial", "source": "he"}]}\n', encoding="utf-8")
+    bad.write_text(
+        '{"text": "They left.", "stances": [{"label": "denial", "source": "he"}]}\n', encoding="utf-8"
+    )
 
     good = run("check", tiny_corpus)
     faulty = run("check", bad)
@@ -210,13 +214,17 @@ def test_ctrl_c_leaves_with_130_and_no_half_written_file(tiny_model, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(3000):
-        (folder / f"{number}.txt").write_text("They denied it again. It rained all day. " * 40, encoding="utf-8")
+        (folder / f"{number}.txt").write_text(
+            "They denied it again. It rained all day. " * 40, encoding="utf-8"
+        )
     out = tmp_path / "scores.jsonl"
     command = [sys.executable, "-m", "stancewire.cli", "score", str(folder), "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--model", str(tiny_model)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not [p for p in tmp_path.iterdir() if p.name not in ("many", "scores.jsonl")]:
+    while process.poll() is None and not [
+        p for p in tmp_path.iterdir() if p.name not in ("many", "scores.jsonl")
+    ]:
         pass
 
     process.send_signal(signal.SIGINT)
