@@ -27,10 +27,10 @@ def fit_platt(
 ) -> Calibration:
     """Fit Platt scaling on held-out rows, both `[sentences, labels]`.
 
-    With the smoothed targets of Platt (1999), "Probabilistic outputs for support vector machines":
-    (N+ + 1) / (N+ + 2) for positives and 1 / (N- + 2) for negatives, so that a separable label gets no infinite
-    slope. A label without positives or negatives, or whose logits do not rise with its targets, is left as it
-    is, with a warning that names it.
+    With the smoothed targets of Platt (1999), "Probabilistic outputs for support vector machines": (N+ + 1) /
+    (N+ + 2) for positives and 1 / (N- + 2) for negatives, so that a separable label gets no infinite slope. A
+    label without positives or negatives, or whose logits do not rise with its targets, is left as it is, with
+    a warning that names it.
     """
     pairs = [_fit_label(*columns) for columns in zip(labels, logits.T, targets.T, strict=True)]
     return Calibration(tuple(slope for slope, _ in pairs), tuple(intercept for _, intercept in pairs))
@@ -69,7 +69,7 @@ def _fit_label(label: str, logits: NDArray[np.float32], targets: NDArray[np.floa
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
         logger.warning(
-            "the logits of %s do not rise with its targets on the held-out sentences: they are not calibrated",
+            "the logits of %s do not rise with its targets on held-out sentences: they are not calibrated",
             label,
         )
         return 1.0, 0.0

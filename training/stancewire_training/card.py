@@ -22,8 +22,8 @@ def write_card(
 ) -> str:
     """Write the README.md of a model folder, with the front matter of a Hugging Face model card.
 
-    `loss` says what int8 changed and is given for an exported model; `evaluations` maps the name of further data
-    to the JSON document of `stancewire evaluate --json` on it.
+    `loss` says what int8 changed and is given for an exported model; `evaluations` maps the name of further
+    data to the JSON document of `stancewire evaluate --json` on it.
     """
     parts = [
         _front_matter(config),
@@ -70,7 +70,7 @@ def _chosen_on_validation(config: Config, record: TrainingRecord) -> str:
     parts = []
     if config.calibration.method == "platt":
         parts.append(
-            "A slope and an intercept a label (Platt scaling, fitted on the validation split) are folded into "
+            "A slope and an intercept a label (Platt scaling, fitted on validation) are folded into "
             "the last layer."
         )
     by_f1 = config.calibration.thresholds == "best_f1"

@@ -1,4 +1,4 @@
-"""From a shipped model folder back to a transformers checkpoint: to train on from it, or to load it anywhere."""
+"""From a shipped model folder back to a checkpoint: to train on from it, or to load it in transformers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def from_shipped(folder: str | Path) -> tuple[StanceForSequenceClassification, PreTrainedTokenizerBase]:
-    """Rebuild the model and tokenizer of a shipped folder (or a shipped model's name) by dequantizing its weights.
+    """Rebuild model and tokenizer of a shipped folder, or a shipped model's name, by dequantizing weights.
 
-    Every parameter is restored, int8 ones to within half a quantization step. Raises StancewireError if the folder is
-    damaged, or was not written by `stancewire export`.
+    Every parameter is restored, int8 ones to within half a quantization step. Raises StancewireError if the
+    folder is damaged, or was not written by `stancewire export`.
     """
     path = resolve_folder(folder)
     manifest, _ = read_manifest(path)

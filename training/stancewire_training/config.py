@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stancewire.errors import StancewireError
 
+Words = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -31,7 +32,7 @@ class _Section(BaseModel):
 class EncoderConfig(_Section):
     """The pretrained encoder that is fine-tuned."""
 
-    name: str
+    name: Words
     """A Hugging Face hub id, or a local folder with config.json, model.safetensors and tokenizer.json."""
     revision: str | None
     """The commit of the hub repository; not used for a local folder."""
@@ -46,7 +47,7 @@ class EncoderConfig(_Section):
 class DataConfig(_Section):
     """The annotated sentences."""
 
-    corpus: str
+    corpus: Words
     """A corpus folder, as `stancewire check` reads it, or the hub id of a dataset."""
     max_length: Annotated[int, Field(ge=8, le=8192)]
     """The token budget of a sentence, special tokens included; longer ones are scored in windows."""

@@ -38,7 +38,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class QuantizationLoss:
-    """What int8 changes on the validation split: the largest probability difference, and macro-F1 before and after."""
+    """What int8 changes on validation: the largest change of a probability, macro-F1 before and after."""
 
     largest_probability_change: float
     macro_f1_float32: float
@@ -47,7 +47,7 @@ class QuantizationLoss:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export made: the folder, the size of its graph in bytes, and what quantization changed."""
+    """What an export made: the folder, the bytes of its graph, and what quantization changed."""
 
     folder: Path
     model_bytes: int
@@ -60,8 +60,9 @@ def export(
     """Export a trained folder to `out`: `model.onnx` (int8), `tokenizer.json`, `stance.json`, `README.md`.
 
     What quantization changes is measured on the validation split of the corpus that the model was trained on;
-    `evaluations` maps names to further annotated files whose figures go into the model card. Raises StancewireError past the config's limits, if that corpus is not at hand or has changed, or if `out` exists and
-    `overwrite` is not set. The folder is made beside and renamed.
+    `evaluations` maps names to further annotated files whose figures go into the model card. Raises
+    StancewireError past the config's limits, if that corpus is not at hand or has changed, or if `out` exists
+    and `overwrite` is not set. The folder is made beside and renamed.
     """
     if out.exists() and not overwrite:
         raise StancewireError(f"{out} exists: name another folder, or add --overwrite")
@@ -137,8 +138,8 @@ def _measure(
     corpus = load_corpus(config.data.corpus)
     if corpus.fingerprint != record.corpus_fingerprint:
         raise StancewireError(
-            f"{config.data.corpus} has changed since the model was trained on it: export from the corpus of that time, "
-            "or train again"
+            f"{config.data.corpus} has changed since the model was trained on it: "
+            "export from the corpus of that time, or train again"
         )
     texts, targets = to_arrays(corpus.splits["validation"])
     before = sigmoid(compute_logits(model, tokenizer, texts))

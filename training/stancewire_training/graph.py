@@ -1,7 +1,7 @@
 """Between a transformers checkpoint and an int8 ONNX graph, both ways.
 
-The graph takes `input_ids` `[batch, tokens]` alone: sentences run unpadded, so there is nothing to mask. Its weights
-carry the names of the checkpoint's parameters, which is what makes the way back possible.
+The graph takes `input_ids` `[batch, tokens]` alone: sentences run unpadded, so there is nothing to mask. Its
+weights carry the names of the checkpoint's parameters, which is what makes the way back possible.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class _Unpadded(torch.nn.Module):
 
 
 def to_onnx(model: StanceForSequenceClassification) -> onnx.ModelProto:
-    """Trace a model into a float32 graph from `input_ids` to `logits`, its weights named as in the checkpoint.
+    """Trace a model into a float32 graph, from `input_ids` to `logits`, weights named as in the checkpoint.
 
-    Through torch's older exporter: the newer one leaves more nodes in each attention block. Eager attention, which
-    traces into the fewest nodes.
+    Through torch's older exporter, which needs no further library; with eager attention, which traces into
+    the fewest nodes.
     """
     attention = model.encoder.config._attn_implementation
     model.encoder.set_attn_implementation("eager")
@@ -55,7 +55,8 @@ def to_onnx(model: StanceForSequenceClassification) -> onnx.ModelProto:
         torch.onnx.export(
             _Unpadded(model).eval(),
             (example,),
-            stream,  # type: ignore[arg-type]  # the older exporter takes a stream, the signature is the newer one's
+            # The older exporter takes a stream; the signature is the newer one's.
+            stream,  # type: ignore[arg-type]
             input_names=["input_ids"],
             output_names=["logits"],
             dynamic_axes={"input_ids": {0: "batch", 1: "tokens"}, "logits": {0: "batch"}},
@@ -71,8 +72,8 @@ def to_onnx(model: StanceForSequenceClassification) -> onnx.ModelProto:
 def quantize(graph: onnx.ModelProto, path: Path) -> None:
     """Quantize the weights of a graph to int8, activations on the fly, and write it to `path`.
 
-    With `reduce_range` (7 bits): on processors without VNNI the 8-bit products overflow, and the answers differ from
-    machine to machine. The last layer, small and calibrated, stays in float32.
+    With `reduce_range` (7 bits): on processors without VNNI the 8-bit products overflow, and the answers
+    differ from machine to machine. The last layer, small and calibrated, stays in float32.
     """
     head = [node.name for node in graph.graph.node if _HEAD in node.input]
     # onnxruntime makes a MatMul of each Gemm first, and names it so.
@@ -92,7 +93,7 @@ def quantize(graph: onnx.ModelProto, path: Path) -> None:
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the parameters of a graph that `to_onnx` named, int8 ones dequantized: float32, by checkpoint name."""
+    """Read the parameters of a graph that `to_onnx` named, in float32, by the checkpoint's names."""
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
     parameters: dict[str, NDArray[np.float32]] = {}
     for name, values in tensors.items():
@@ -108,12 +109,12 @@ def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _without_advice(record: logging.LogRecord) -> bool:
-    # The advice is to fuse nodes first; docs/experiments.md has why the graph is left as it is.
+    # The advice is to fuse nodes first, after which the weights would have lost their names.
     return "pre-processing before quantization" not in record.getMessage()
 
 
 def _name_weights(graph: onnx.GraphProto, model: StanceForSequenceClassification) -> None:
-    # The exporter turns the weight of a linear layer around and gives it a number for a name: found by its content.
+    # The exporter turns a linear layer's weight around and numbers it: it is found by its content.
     names: dict[tuple[tuple[int, ...], bytes], str] = {}
     for name, parameter in model.named_parameters():
         values = parameter.detach().numpy()
@@ -123,9 +124,10 @@ def _name_weights(graph: onnx.GraphProto, model: StanceForSequenceClassification
     renamed = {}
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
-        name = names.get((values.shape, values.tobytes()))
-        if name is not None:
-            renamed[tensor.name] = tensor.name = name
+        found = names.get((values.shape, values.tobytes()))
+        if found is not None:
+            renamed[tensor.name] = found
+            tensor.name = found
     missing = {name for name, _ in model.named_parameters()} - {
         n.removesuffix(_TRANSPOSED) for n in renamed.values()
     }

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def build_model(config: Config, folder: Path, labels: Sequence[str]) -> StanceForSequenceClassification:
     """Put a head of one logit a label on the encoder in `folder`, in float32.
 
-    The head is drawn from torch's present seed. If the folder is a checkpoint of ours, its encoder is taken, and
-    its head as well if that is for the same labels in the same order. Raises StancewireError if the folder is no
-    encoder that transformers can load, or if it cannot read `config.data.max_length` tokens.
+    The head is drawn from torch's present seed. If the folder is a checkpoint of ours, its encoder is taken,
+    and its head as well if that is for the same labels in the same order. Raises StancewireError if the
+    folder is no encoder that transformers can load, or if it cannot read `config.data.max_length` tokens.
     """
     with _readable(folder):
         found = AutoConfig.from_pretrained(folder)
@@ -85,9 +85,10 @@ def compute_logits(
     """Compute the logits of texts, like lengths together: float32 `[texts, labels]`.
 
     A text beyond the tokenizer's budget is read as stancewire reads it: in windows that overlap by half, each
-    label with the highest logit that any window gives it. `on_progress` is told how many windows were just read.
+    label with the highest logit that any window gives it. `on_progress` is told how many windows were just
+    read.
     """
-    logits = np.full((len(texts), model.config.num_labels), -np.inf, dtype=np.float32)
+    logits = np.full((len(texts), model.classifier.out_features), -np.inf, dtype=np.float32)
     if not texts:
         return logits
     model.eval()

@@ -1,8 +1,8 @@
 """The network, as a model type of its own: a pretrained encoder, the mean over its tokens, one linear layer.
 
 The mean over all tokens learns faster and ends better here than transformers' own head on the first token
-(docs/experiments.md). No class of transformers has that forward pass, so checkpoints carry a model type of their
-own, registered when `stancewire_training` is imported. No code travels in a checkpoint.
+(docs/experiments.md). No class of transformers has that forward pass, so checkpoints carry a model type of
+their own, registered when `stancewire_training` is imported. No code travels in a checkpoint.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class StanceConfig(PreTrainedConfig):
         head_dropout: float = 0.0,
         **rest: Any,
     ) -> None:
-        self.encoder = AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+        # transformers makes a configuration without arguments to compare with; such a one has no encoder.
+        self.encoder: Any = AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
         self.head_dropout = head_dropout
         super().__init__(**{"problem_type": "multi_label_classification", **rest})
 
@@ -50,7 +51,7 @@ class StanceForSequenceClassification(PreTrainedModel):
         super().__init__(config)
         self.encoder = AutoModel.from_config(config.encoder, **without_pooler(config.encoder))
         self.dropout = nn.Dropout(config.head_dropout)
-        self.classifier = nn.Linear(config.encoder.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.encoder.hidden_size, len(config.id2label or ()))
         self.post_init()
 
     def forward(
@@ -60,9 +61,10 @@ class StanceForSequenceClassification(PreTrainedModel):
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Compute the logits, and with float multi-hot `labels` `[batch, labels]` the binary cross-entropy too.
+        """Compute the logits, and with `labels` the binary cross-entropy too.
 
-        Without `attention_mask` `[batch, tokens]` every token counts. Token types are always 0, whatever is given.
+        Labels are float and multi-hot, `[batch, labels]`. Without `attention_mask` `[batch, tokens]` every
+        token counts. Token types are always 0, whatever is given.
         """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if "token_type_ids" in inspect.signature(self.encoder.forward).parameters:
@@ -82,7 +84,8 @@ class StanceForSequenceClassification(PreTrainedModel):
 
 def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     """Give the argument that leaves out an encoder's pooler, which a mean does not need, where it has one."""
-    accepted = inspect.signature(AutoModel._model_mapping[type(config)].__init__).parameters
+    network: Any = AutoModel._model_mapping[type(config)]
+    accepted = inspect.signature(network).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 

@@ -1,12 +1,13 @@
 """The order of the training sentences: like lengths share a batch, the batches come at random.
 
-transformers' own sampler for like lengths brings the batches from long to short, fifty at a time, over and over;
-docs/experiments.md has what that costs.
+transformers' own sampler for like lengths brings the batches from long to short, fifty at a time, over and
+over; docs/experiments.md has what that costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
@@ -36,8 +37,10 @@ class LikeLengthSampler(Sampler[int]):
 
 
 class LikeLengthTrainer(Trainer):
-    """A Trainer whose training sentences come as LikeLengthSampler orders them; they need a column `length`."""
+    """A Trainer whose sentences come as LikeLengthSampler orders them; they need a column `length`."""
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengthSampler:
-        lengths = self.train_dataset["length"]
-        return LikeLengthSampler(lengths, self.args.train_batch_size * self.args.gradient_accumulation_steps)
+        dataset: Any = self.train_dataset
+        return LikeLengthSampler(
+            dataset["length"], self.args.train_batch_size * self.args.gradient_accumulation_steps
+        )

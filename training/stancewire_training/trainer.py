@@ -68,10 +68,10 @@ def train(
 ) -> TrainedModel:
     """Fine-tune the encoder of `config` on its corpus and write the result into the folder `out`.
 
-    The folder ends with the weights, the tokenizer, the resolved `config.yaml`, `training.json` and a model card; the
-    Trainer's own state, pickles included, stays in `out/checkpoints`. An unfinished run is gone on with by `resume`
-    and thrown away by `overwrite`; the result of a resumed run is that of an uninterrupted one. `encoder` is a local
-    folder that holds the config's encoder, for a machine without the hub. Under
+    The folder ends with the weights, the tokenizer, the resolved `config.yaml`, `training.json` and a model
+    card; the Trainer's own state, pickles included, stays in `out/checkpoints`. An unfinished run is gone on
+    with by `resume` and thrown away by `overwrite`; the result of a resumed run is that of an uninterrupted
+    one. `encoder` is a local folder that holds the config's encoder, for a machine without the hub. Under
     `accelerate launch` each process calls this, and the first one writes. Raises StancewireError.
     """
     _refuse_to_mix(config, out, resume, overwrite)
