@@ -90,7 +90,7 @@ def resolve_folder(model: str | Path | None = None) -> Path:
         shipped = Path(str(files("stancewire.models"))) / name
         if shipped.is_dir():
             return shipped
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
     raise StancewireError(
         f"there is no model folder {name!r}; the models that come with stancewire are: "

@@ -117,7 +117,7 @@ def _write_manifest(
             "corpus_sentences": dict(record.corpus_sentences),
             "encoder_sha256": record.encoder_sha256,
             "versions": dict(record.versions),
-            "architecture": json.loads(model.config.to_json_string()),
+            "architecture": _without_paths(json.loads(model.config.to_json_string())),
             "tokenizer": {
                 "tokenizer_class": type(tokenizer).__name__,
                 "model_max_length": record.max_length,
@@ -126,6 +126,12 @@ def _write_manifest(
         },
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def _without_paths(architecture: dict[str, Any]) -> dict[str, Any]:
+    # transformers notes the folder that a model was loaded from, which is nobody else's business.
+    kept = {key: value for key, value in architecture.items() if key != "_name_or_path"}
+    return {key: _without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def _measure(

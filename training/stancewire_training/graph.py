@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from stancewire.errors import StancewireError
-
 if TYPE_CHECKING:
     from stancewire_training.network import StanceForSequenceClassification
 
@@ -128,11 +126,11 @@ def _name_weights(graph: onnx.GraphProto, model: StanceForSequenceClassification
         if found is not None:
             renamed[tensor.name] = found
             tensor.name = found
-    missing = {name for name, _ in model.named_parameters()} - {
-        n.removesuffix(_TRANSPOSED) for n in renamed.values()
-    }
-    if missing:
-        raise StancewireError(f"the exported graph lacks the parameters {', '.join(sorted(missing))}")
+    # The exporter keeps one of several parameters that are equal, such as biases that are still 0.
+    kept = {name.removesuffix(_TRANSPOSED) for name in renamed.values()}
+    for name, parameter in model.named_parameters():
+        if name not in kept:
+            graph.initializer.append(numpy_helper.from_array(parameter.detach().numpy(), name))
     for node in graph.node:
         for position, source in enumerate(node.input):
             node.input[position] = renamed.get(source, source)

@@ -175,6 +175,7 @@ def _arguments(config: Config, checkpoints: Path) -> TrainingArguments:
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,
         metric_for_best_model="macro_f1",
         greater_is_better=True,
         seed=training.seed,
