@@ -174,7 +174,7 @@ def test_platt_recovers_a_slope_and_an_intercept_and_folding_is_applying_them():
     np.testing.assert_allclose(layer(inputs).detach().numpy(), after, atol=1e-5)
 
 
-def test_an_export_is_self_contained_and_refused_past_the_limits(tiny_checkpoint, tiny_model, tmp_path):
+def test_an_export_is_self_contained_and_refused_past_the_limits(tiny_checkpoint, tiny_model):
     assert {p.name for p in tiny_model.iterdir()} == {
         "model.onnx",
         "tokenizer.json",
@@ -186,6 +186,17 @@ def test_an_export_is_self_contained_and_refused_past_the_limits(tiny_checkpoint
     assert tokenizer["padding"] is None
     with pytest.raises(StancewireError, match="exists"):
         export(tiny_checkpoint, tiny_model)
+
+
+def test_an_export_replaces_a_folder_whole_and_leaves_no_litter(tiny_checkpoint, tmp_path):
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "older.txt").write_text("older", encoding="utf-8")
+
+    export(tiny_checkpoint, out, overwrite=True)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert not (out / "older.txt").exists()
 
 
 def test_from_shipped_restores_every_parameter_and_the_probabilities(tiny_checkpoint, tiny_model):

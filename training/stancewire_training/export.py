@@ -80,8 +80,7 @@ def export(
         card = write_card(config, record, loss, _evaluate(beside, evaluations or {}))
         (beside / CARD).write_text(card, encoding="utf-8")
         _write_manifest(beside, config, record, model, tokenizer)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(beside, out)
+        _swap_in(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return ExportReport(out, (out / MODEL).stat().st_size, loss)
@@ -126,6 +125,16 @@ def _write_manifest(
         },
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def _swap_in(beside: Path, out: Path) -> None:
+    # The old folder steps aside and goes last: a crash leaves it, or the new one, whole.
+    old = out.absolute().with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(beside, out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _without_paths(architecture: dict[str, Any]) -> dict[str, Any]:
