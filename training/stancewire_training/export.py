@@ -26,7 +26,7 @@ from stancewire_training.data import load_corpus, to_arrays
 from stancewire_training.graph import quantize, to_onnx
 from stancewire_training.model import compute_logits, load_checkpoint
 from stancewire_training.record import TrainingRecord, read_record
-from stancewire_training.trainer import CONFIG
+from stancewire_training.run_folder import CONFIG
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,10 +62,9 @@ def export(
     What quantization changes is measured on the validation split of the corpus that the model was trained on;
     `evaluations` maps names to further annotated files whose figures go into the model card. Raises
     StancewireError past the config's limits, if that corpus is not at hand or has changed, or if `out` exists
-    and `overwrite` is not set. The folder is made beside and renamed.
+    and `overwrite` is not set or `out` is no model folder. The folder is made beside and renamed.
     """
-    if out.exists() and not overwrite:
-        raise StancewireError(f"{out} exists: name another folder, or add --overwrite")
+    _refuse_to_lose(out, overwrite)
     record, config = read_record(checkpoint), read_config(checkpoint / CONFIG)
     model, tokenizer = load_checkpoint(checkpoint)
     beside = out.absolute().with_name(f".{out.name}.part")
@@ -127,13 +126,26 @@ def _write_manifest(
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
 
+def _refuse_to_lose(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise StancewireError(f"{out} exists: name another folder, or add --overwrite")
+    # Else `--out models --overwrite` would replace all that lies there.
+    if out.exists() and not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise StancewireError(f"{out} is not a model folder, and is not overwritten: name another one")
+
+
 def _swap_in(beside: Path, out: Path) -> None:
-    # The old folder steps aside and goes last: a crash leaves it, or the new one, whole.
+    # The old folder steps aside and goes last: whatever comes between, it is there, or the new one is.
     old = out.absolute().with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(out, old)
-    os.replace(beside, out)
+    try:
+        os.replace(beside, out)
+    except BaseException:
+        if old.exists():
+            os.replace(old, out)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -21,7 +21,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from stancewire.errors import StancewireError
 from stancewire.manifest import sha256_of
@@ -34,6 +33,13 @@ from stancewire_training.encoder import fetch_encoder
 from stancewire_training.metric import compute_metrics_for
 from stancewire_training.model import build_model, compute_logits, load_tokenizer
 from stancewire_training.record import RECORD, TrainingRecord
+from stancewire_training.run_folder import (
+    CHECKPOINTS,
+    epochs_to_train,
+    last_checkpoint,
+    prepare_folder,
+    refuse_to_mix,
+)
 from stancewire_training.sampling import LikeLengthTrainer
 
 if TYPE_CHECKING:
@@ -41,8 +47,6 @@ if TYPE_CHECKING:
 
     from stancewire_training.network import StanceForSequenceClassification
 
-CHECKPOINTS = "checkpoints"
-CONFIG = "config.yaml"
 _LIBRARIES = (
     "stancewire",
     "torch",
@@ -74,16 +78,23 @@ def train(
     one. `encoder` is a local folder that holds the config's encoder, for a machine without the hub. Under
     `accelerate launch` each process calls this, and the first one writes. Raises StancewireError.
     """
-    _refuse_to_mix(config, out, resume, overwrite)
+    # The other processes may come when the first one has begun to write.
+    if _is_first_process():
+        refuse_to_mix(config, out, resume, overwrite)
     corpus = load_corpus(config.data.corpus)
     folder = fetch_encoder(config.encoder, encoder)
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise StancewireError(f"{out} holds the encoder: name another folder with --out")
     tokenizer = load_tokenizer(folder, config.data.max_length)
     set_seed(config.training.seed)
     model = build_model(config, folder, corpus.labels)
-    _prepare_folder(config, out, overwrite)
+    # After everything that can fail for a fault of the user's: only now may an older model go.
+    if _is_first_process():
+        prepare_folder(config, out, overwrite)
+    checkpoint = last_checkpoint(out) if resume else None
     trainer = LikeLengthTrainer(
         model=model,
-        args=_arguments(config, out / CHECKPOINTS),
+        args=_arguments(config, (out / CHECKPOINTS).absolute(), epochs_to_train(config, checkpoint)),
         train_dataset=encode_split(corpus, "train", tokenizer),
         eval_dataset=encode_split(corpus, "validation", tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer),
@@ -91,7 +102,7 @@ def train(
         optimizers=(make_optimizer(model, config), None),
         callbacks=[EarlyStoppingCallback(config.training.early_stopping_patience)],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out / CHECKPOINTS)) if resume else None)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model = trainer.accelerator.unwrap_model(trainer.model)
     record = _calibrate(config, corpus, model, tokenizer, folder)
     if trainer.is_world_process_zero():
@@ -128,41 +139,15 @@ def make_optimizer(model: StanceForSequenceClassification, config: Config) -> to
     )
 
 
-def _refuse_to_mix(config: Config, out: Path, resume: bool, overwrite: bool) -> None:
-    if (out / RECORD).is_file() and not overwrite:
-        raise StancewireError(
-            f"{out} holds a finished model: name another folder with --out, or add --overwrite"
-        )
-    if (out / CHECKPOINTS).is_dir() and not (resume or overwrite):
-        raise StancewireError(
-            f"{out} holds an unfinished training: --resume goes on with it, --overwrite starts anew"
-        )
-    saved = out / CONFIG
-    if resume and saved.is_file() and saved.read_text(encoding="utf-8") != config.to_yaml():
-        raise StancewireError(
-            f"{saved} differs from the config given: resume with that one, or add --overwrite"
-        )
-
-
-def _prepare_folder(config: Config, out: Path, overwrite: bool) -> None:
-    # After everything that can fail for a fault of the user's: only now may an older model go.
-    if not _is_first_process():
-        return
-    if overwrite:
-        shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
-
-
 def _is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _arguments(config: Config, checkpoints: Path) -> TrainingArguments:
+def _arguments(config: Config, checkpoints: Path, epochs: int) -> TrainingArguments:
     training = config.training
     return TrainingArguments(
         output_dir=str(checkpoints),
-        num_train_epochs=training.epochs,
+        num_train_epochs=epochs,
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size * 2,
         gradient_accumulation_steps=training.gradient_accumulation,
