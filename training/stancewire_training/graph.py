@@ -88,6 +88,7 @@ def quantize(graph: onnx.ModelProto, path: Path) -> None:
         )
     finally:
         logging.getLogger().removeFilter(_without_advice)
+    _keep_unused(graph, path)
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -109,6 +110,16 @@ def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
 def _without_advice(record: logging.LogRecord) -> bool:
     # The advice is to fuse nodes first, after which the weights would have lost their names.
     return "pre-processing before quantization" not in record.getMessage()
+
+
+def _keep_unused(graph: onnx.ModelProto, path: Path) -> None:
+    # onnxruntime leaves out what no node needs, such as a parameter that has the same values as another.
+    used = {source for node in graph.graph.node for source in node.input}
+    unused = [tensor for tensor in graph.graph.initializer if tensor.name not in used]
+    if unused:
+        quantized = onnx.load(path)
+        quantized.graph.initializer.extend(unused)
+        onnx.save(quantized, path)
 
 
 def _name_weights(graph: onnx.GraphProto, model: StanceForSequenceClassification) -> None:

@@ -27,7 +27,7 @@ def build_model(config: Config, folder: Path, labels: Sequence[str]) -> StanceFo
     and its head as well if that is for the same labels in the same order. Raises StancewireError if the
     folder is no encoder that transformers can load, or if it cannot read `config.data.max_length` tokens.
     """
-    with _readable(folder):
+    with readable(folder):
         found = AutoConfig.from_pretrained(folder)
         ours = isinstance(found, StanceConfig)
         encoder = found.encoder if ours else found
@@ -55,7 +55,7 @@ def load_tokenizer(folder: Path, max_length: int) -> PreTrainedTokenizerBase:
         raise StancewireError(
             f"{folder} has no tokenizer.json: an encoder without a fast tokenizer cannot be exported"
         )
-    with _readable(folder):
+    with readable(folder):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     if not tokenizer.is_fast:
         raise StancewireError(f"{folder} has a tokenizer of the slow kind, which cannot be exported")
@@ -69,7 +69,7 @@ def load_checkpoint(folder: Path) -> tuple[StanceForSequenceClassification, PreT
         raise StancewireError(
             f"{folder} has no config.json: it should be a folder that `stancewire train` made"
         )
-    with _readable(folder):
+    with readable(folder):
         model = StanceForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         return model.eval(), AutoTokenizer.from_pretrained(folder)
 
@@ -108,6 +108,19 @@ def compute_logits(
         if on_progress is not None:
             on_progress(len(batch))
     return logits
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Raise StancewireError in place of whatever transformers raises inside, and name `folder`."""
+    try:
+        yield
+    except StancewireError:
+        raise
+    except Exception as error:  # transformers' errors have no common class but this
+        raise StancewireError(
+            f"{folder} is not a folder that transformers can load: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _set_dropout(encoder: PreTrainedConfig, rate: float) -> None:
@@ -152,15 +165,3 @@ def _refuse_too_long(model: StanceForSequenceClassification, folder: Path, max_l
         raise StancewireError(
             f"data.max_length is {max_length}, more tokens than the encoder in {folder} can read"
         ) from None
-
-
-@contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except StancewireError:
-        raise
-    except Exception as error:  # transformers' errors have no common class but this
-        raise StancewireError(
-            f"{folder} is not a folder that transformers can load: {' '.join(str(error).split())}"
-        ) from error
