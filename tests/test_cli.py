@@ -40,6 +40,7 @@ def test_score_writes_the_file_and_prints_the_counts(run, articles, tiny_model, 
     assert result.exit_code == 0, result.output
     assert len(json.loads(out.read_text(encoding="utf-8"))["sentences"]) == 2
     assert "1 document, 2 sentences" in result.output
+    assert f"Written to {out};" in result.output
 
 
 def test_a_skipped_document_makes_exit_code_1_and_is_named(run, articles, tiny_model, tmp_path):

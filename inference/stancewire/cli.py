@@ -85,7 +85,7 @@ def score(
 ) -> None:
     """Score articles into one file. Exit code 1: finished, but documents were skipped."""
     from stancewire.scoring import score_paths
-    from stancewire.summary import summary_table
+    from stancewire.summary import printable, summary_table
 
     classifier = _load(model, threads)
     with _scoring_progress() as on_progress:
@@ -93,6 +93,12 @@ def score(
             classifier, paths, out, overwrite=overwrite, any_language=any_language, on_progress=on_progress
         )
     _console().print(summary_table(result))
+    _console().print(
+        f"Written to {printable(str(out))}; stancewire info on it says what made it.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     raise typer.Exit(1 if result.skipped else 0)
 
 
