@@ -21,7 +21,7 @@ import onnx  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
 from stancewire import StanceClassifier, StancewireError  # noqa: E402
-from stancewire_training.calibration import sigmoid  # noqa: E402
+from stancewire.runtime import sigmoid  # noqa: E402
 from stancewire_training.checkpoint import from_shipped, write_transformers  # noqa: E402
 from stancewire_training.config import parse_config  # noqa: E402
 from stancewire_training.model import build_model, compute_logits, load_checkpoint  # noqa: E402

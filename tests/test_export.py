@@ -20,7 +20,7 @@ import yaml  # noqa: E402
 
 from stancewire import StanceClassifier, StancewireError  # noqa: E402
 from stancewire.manifest import read_manifest  # noqa: E402
-from stancewire_training.calibration import sigmoid  # noqa: E402
+from stancewire.runtime import sigmoid  # noqa: E402
 from stancewire_training.config import parse_config, read_config  # noqa: E402
 from stancewire_training.export import export  # noqa: E402
 from stancewire_training.graph import quantize, read_parameters, to_onnx  # noqa: E402
@@ -100,6 +100,7 @@ def test_the_model_card_gives_the_measured_figures_and_where_the_encoder_is_from
     assert config.encoder.trained_on in card
     assert record.corpus_fingerprint in card
     assert f"Macro-F1 {record.figures['test']['macro_f1']['value']:.3f}" in card
+    assert "## The test split, in float32, before quantization" in card
     assert "What int8 changes" in card
 
 

@@ -25,8 +25,8 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import pipeline  # noqa: E402
 
 from stancewire import StanceClassifier, StancewireError  # noqa: E402
+from stancewire.runtime import sigmoid  # noqa: E402
 from stancewire_training import trainer as trainer_module  # noqa: E402
-from stancewire_training.calibration import sigmoid  # noqa: E402
 from stancewire_training.config import Config, parse_config, read_config  # noqa: E402
 from stancewire_training.data import load_corpus  # noqa: E402
 from stancewire_training.export import export  # noqa: E402

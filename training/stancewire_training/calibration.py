@@ -45,13 +45,6 @@ def fold_into(layer: torch.nn.Linear, calibration: Calibration) -> None:
         layer.bias.mul_(slopes).add_(intercepts)
 
 
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn logits into probabilities, in float32."""
-    # Below -88 the exponential is infinite, and the probability rightly 0.
-    with np.errstate(over="ignore"):
-        return np.float32(1) / (np.float32(1) + np.exp(-logits, dtype=np.float32))
-
-
 def _fit_label(label: str, logits: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[float, float]:
     positives = int(targets.sum())
     negatives = len(targets) - positives

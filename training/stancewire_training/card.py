@@ -25,12 +25,14 @@ def write_card(
     `loss` says what int8 changed and is given for an exported model; `evaluations` maps the name of further
     data to the JSON document of `stancewire evaluate --json` on it.
     """
+    # A trained folder has no int8 weights yet: what its training measured is what it is.
+    precision = "" if loss is None else ", in float32, before quantization"
     parts = [
         _front_matter(config),
         f"# {config.name}\n\n{config.description}",
         _making(config, record),
         _thresholds(record),
-        *(_figures(f"The {split} split", figures) for split, figures in record.figures.items()),
+        *(_figures(f"The {split} split{precision}", figures) for split, figures in record.figures.items()),
         *(_figures(name, document) for name, document in (evaluations or {}).items()),
     ]
     if loss is not None:

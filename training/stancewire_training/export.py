@@ -19,7 +19,7 @@ from stancewire.errors import StancewireError
 from stancewire.evaluation import evaluate
 from stancewire.manifest import MANIFEST, MODEL, TOKENIZER, Manifest, sha256_of
 from stancewire.metrics import decide, macro_f1
-from stancewire_training.calibration import sigmoid
+from stancewire.runtime import sigmoid
 from stancewire_training.card import write_card
 from stancewire_training.config import Config, read_config
 from stancewire_training.data import load_corpus, to_arrays

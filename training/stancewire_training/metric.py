@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from transformers import EvalPrediction
 
 from stancewire.metrics import best_thresholds, decide, measure
-from stancewire_training.calibration import sigmoid
+from stancewire.runtime import sigmoid
 
 Thresholds = Literal["best_f1", "half"] | Sequence[float]
 

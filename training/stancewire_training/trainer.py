@@ -25,7 +25,8 @@ from transformers import (
 from stancewire.errors import StancewireError
 from stancewire.manifest import sha256_of
 from stancewire.metrics import best_thresholds, decide, measure
-from stancewire_training.calibration import Calibration, fit_platt, fold_into, sigmoid
+from stancewire.runtime import sigmoid
+from stancewire_training.calibration import Calibration, fit_platt, fold_into
 from stancewire_training.card import write_card
 from stancewire_training.config import Config
 from stancewire_training.data import Corpus, load_corpus, to_arrays
