@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -74,6 +73,8 @@ def prepare_pipeline(folder: Path) -> Callable[[Sequence[str]], object]:
 
 def prepare_onnx(folder: Path) -> Callable[[Sequence[str]], object]:
     """Run a float32 graph with an attention mask over batches of 32 like lengths, on all processors."""
+    import onnxruntime as ort
+
     model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     path = folder / "fp32.onnx"

@@ -6,6 +6,7 @@ Nothing heavy is imported here: the public names are resolved on first use (PEP 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from stancewire.segmentation import Sentence, split_sentences
 
 __version__ = "0.1.0"
+
+# Official builds of onnxruntime send telemetry, with a lasting identifier of the machine, unless told not to
+# before they are first imported. This runs before any import of ours; who wants telemetry sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Prediction": "classifier",

@@ -5,6 +5,7 @@ Importing this makes transformers' Auto classes and pipelines know the model typ
 
 from __future__ import annotations
 
+import stancewire  # noqa: F401  # first of all: it turns onnxruntime's telemetry off
 from stancewire_training.network import register
 
 register()
