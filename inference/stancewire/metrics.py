@@ -63,6 +63,14 @@ class Metrics:
     exact_match: Figure
 
 
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What one system has more than another on the same sentences: of macro-F1, and of each label's F1."""
+
+    macro_f1: Figure
+    f1: tuple[Figure, ...]
+
+
 def decide(probabilities: ArrayLike, thresholds: ArrayLike) -> Booleans:
     """Say which labels hold: probabilities `[sentences, labels]` at or above thresholds `[labels]`."""
     decisions: Booleans = np.asarray(probabilities, np.float64) >= np.asarray(thresholds, np.float64)
@@ -135,14 +143,67 @@ def macro_f1_difference(
 
     The bootstrap is paired: each resample of the sentences is taken for both.
     """
+    both = (decisions, others)
+    return f1_differences(targets, *both, clusters=clusters, resamples=resamples, seed=seed).macro_f1
+
+
+def f1_differences(
+    targets: ArrayLike,
+    decisions: ArrayLike,
+    others: ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Differences:
+    """Compare two systems on the same sentences: what the F1 of `decisions` has more than that of `others`.
+
+    The bootstrap is paired: each resample of the sentences is taken for both.
+    """
     decided, held = _checked(decisions, targets)
     compared = _checked(others, targets)[0]
-    blocks = _weight_blocks(len(held), clusters, resamples, seed)
-    differences = [
-        _counts(weights, held, decided > 0)["macro_f1"] - _counts(weights, held, compared > 0)["macro_f1"]
-        for weights in blocks
+
+    def difference(weights: Floats) -> dict[str, Floats]:
+        one, other = _counts(weights, held, decided > 0), _counts(weights, held, compared > 0)
+        return {name: one[name] - other[name] for name in ("macro_f1", "f1")}
+
+    values = _join(map(difference, _weight_blocks(len(held), clusters, resamples, seed)))
+    return Differences(_figure(values["macro_f1"]), tuple(map(_figure, values["f1"].T)))
+
+
+def bootstrap_share(
+    part: ArrayLike,
+    whole: ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Figure:
+    """Divide two counts, each `[sentences]`, summed over the sentences; NaN where the whole is 0."""
+    parts, wholes = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    blocks = _weight_blocks(len(parts), clusters, resamples, seed)
+    return _figure(np.concatenate([_ratio(weights @ parts, weights @ wholes) for weights in blocks]))
+
+
+def bootstrap_f1(
+    hits: ArrayLike,
+    predicted: ArrayLike,
+    annotated: ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Figure:
+    """Compute the F1 of counts, each `[sentences]`, summed over the sentences.
+
+    NaN where nothing is annotated, as with a label that no sentence holds.
+    """
+    found, said, held = (np.asarray(counts, np.float64) for counts in (hits, predicted, annotated))
+    values = [
+        np.where(weights @ held > 0, _ratio(2 * (weights @ found), weights @ (said + held)), np.nan)
+        for weights in _weight_blocks(len(found), clusters, resamples, seed)
     ]
-    return _figure(np.concatenate(differences))
+    return _figure(np.concatenate(values))
 
 
 def is_better(difference: Figure) -> bool:
