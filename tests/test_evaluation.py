@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rich.console import Console
+from typer.testing import CliRunner
 
 from stancewire.annotations import AnnotatedSentence, AnnotatedStance, read_annotations
 from stancewire.baselines import (
@@ -20,9 +22,13 @@ from stancewire.baselines import (
     read_baselines,
     store_baselines,
 )
+from stancewire.classifier import Stance
+from stancewire.cli import app
 from stancewire.errors import StancewireError
-from stancewire.evaluation import document_clusters, evaluate, evaluation_table
+from stancewire.evaluation import document_clusters, evaluate
+from stancewire.evaluation_tables import evaluation_table
 from stancewire.manifest import MANIFEST, Manifest, read_manifest
+from stancewire.spans import Span
 
 LABELS = ("praise", "blame")
 
@@ -31,6 +37,7 @@ class WordClassifier:
     """A model that is sure of a label where its name stands in the sentence."""
 
     manifest = Manifest("word-spotter", LABELS, (0.6, 0.4), 128, {})
+    labels = LABELS
     digest = "0" * 64
 
     def __init__(self) -> None:
@@ -41,6 +48,42 @@ class WordClassifier:
         return np.array(
             [[0.9 if label in text else 0.1 for label in LABELS] for text in sentences], np.float32
         )
+
+
+@dataclass
+class Said:
+    """What is read of a prediction."""
+
+    probabilities: dict[str, float]
+    stances: tuple[Stance, ...]
+
+
+class NamingClassifier(WordClassifier):
+    """One that names the first word as the source, and nobody as the target."""
+
+    def predict(self, texts: Sequence[str]) -> list[Said]:
+        predictions = []
+        for text, row in zip(texts, self.probabilities(texts).tolist(), strict=True):
+            end = len(text.split()[0])
+            source = Span(text[:end], 0, end, 0.7)
+            stances = [
+                Stance(label, probability, "span", source)
+                for label, probability, threshold in zip(LABELS, row, self.manifest.thresholds, strict=True)
+                if probability >= threshold
+            ]
+            predictions.append(Said(dict(zip(LABELS, row, strict=True)), tuple(stances)))
+        return predictions
+
+
+class OtherClassifier(WordClassifier):
+    """One that knows more labels, in another order, and is never sure enough of blame."""
+
+    manifest = Manifest("other", ("plea", "blame", "praise"), (0.5, 0.95, 0.5), 128, {})
+    digest = "1" * 64
+
+    def probabilities(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        praise, blame = super().probabilities(sentences).T
+        return np.stack([np.zeros_like(praise), blame, praise], axis=1)
 
 
 def sentence(text: str, *labels: str, doc: str | None = None) -> AnnotatedSentence:
@@ -141,6 +184,146 @@ def test_sentences_of_one_document_are_one_cluster_and_those_of_none_stand_alone
 
     assert len(set(clusters)) == 4
     assert clusters[0] == clusters[2]
+
+
+def test_another_model_is_compared_label_by_label_on_the_same_resamples() -> None:
+    evaluation = evaluate(WordClassifier(), SENTENCES, against=OtherClassifier())
+
+    against = evaluation.against
+    assert against is not None
+    assert (against.model, against.digest) == ("other", "1" * 64)
+    assert [row.label for row in against.metrics.labels] == ["praise", "blame"]
+    praise, blame = against.differences.f1
+    assert (praise.value, praise.low, praise.high) == (0, 0, 0)
+    assert blame.low > 0
+    assert blame.value == pytest.approx(evaluation.metrics.labels[1].f1.value)
+    assert against.differences.macro_f1.value == pytest.approx(blame.value / 2)
+    assert against.model_is_better
+
+
+def test_a_model_against_itself_is_not_told_apart() -> None:
+    evaluation = evaluate(WordClassifier(), SENTENCES, against=WordClassifier(), resamples=50)
+
+    assert evaluation.against is not None
+    assert evaluation.against.differences.macro_f1.high == 0
+    assert not evaluation.against.model_is_better
+    shown = printed(evaluation_table(evaluation))
+    assert "against another model" in shown
+    assert "not told apart" in shown
+    assert "00000000" in shown
+
+
+def test_a_model_of_other_labels_is_refused_before_anything_is_read() -> None:
+    model, other = WordClassifier(), WordClassifier()
+    other.manifest = Manifest("narrow", ("praise",), (0.5,), 128, {})
+
+    with pytest.raises(StancewireError, match="narrow does not know blame, only praise"):
+        evaluate(model, SENTENCES, against=other)
+
+    assert model.read == []
+
+
+def test_a_model_that_predicts_is_taken_at_its_word_and_read_once() -> None:
+    model = NamingClassifier()
+    rows = [
+        AnnotatedSentence("Ankara had praise for us.", (AnnotatedStance("praise", "Ankara"),)),
+        AnnotatedSentence(
+            "They said: Ankara is to blame.", (AnnotatedStance("blame", None, None, "Ankara"),)
+        ),
+    ]
+
+    evaluation = evaluate(model, rows, resamples=20)
+
+    assert model.read == [row.text for row in rows]
+    assert evaluation.spans is not None
+    assert (evaluation.spans.model.source.annotated, evaluation.spans.model.source.predicted) == (1, 2)
+    assert evaluation.spans.model.source.exact_f1.value == pytest.approx(2 / 3)
+    assert evaluation.spans.model.target.exact_f1.value == 0
+    assert evaluation.metrics.exact_match.value == 1
+
+
+def test_a_model_without_spans_has_no_figures_of_them() -> None:
+    assert evaluate(WordClassifier(), SENTENCES, resamples=5).spans is None
+
+
+def test_groups_are_shown_on_request_and_all_of_them_are_in_the_document() -> None:
+    rows = [
+        AnnotatedSentence(row.text, row.stances, None, None, {"src": "ab"[number % 2]})
+        for number, row in enumerate(SENTENCES)
+    ]
+    evaluation = evaluate(WordClassifier(), rows, resamples=20)
+
+    shown = printed(evaluation_table(evaluation, by=["several", "src", "src"]))
+
+    assert "by length" not in shown
+    assert shown.count("by src") == 1
+    assert shown.index("by several") < shown.index("by src")
+    document = evaluation.to_dict()["groups"]
+    assert list(document) == ["src", "length", "quote", "headline", "several"]
+    assert document["several"]["several labels"]["sentences"] == 20
+    assert document["src"]["a"]["labels"]["praise"]["f1"]["value"] == 1
+    assert {"value", "low", "high"} == set(document["src"]["b"]["macro_f1"])
+
+
+def test_without_a_request_no_further_table_is_shown() -> None:
+    shown = printed(evaluation_table(evaluate(WordClassifier(), SENTENCES, resamples=20)))
+
+    for heading in ("by ", "against", "surest", "who to whom", "as expected"):
+        assert heading not in shown
+
+
+def test_abstention_and_reliability_are_shown_on_request_and_always_in_the_document() -> None:
+    evaluation = evaluate(WordClassifier(), SENTENCES, resamples=20)
+
+    shown = printed(evaluation_table(evaluation, abstention=True, reliability=True))
+
+    assert "100%" in shown
+    assert "50%" in shown
+    assert "as expected" in shown
+    document = evaluation.to_dict()
+    assert [row["coverage"] for row in document["abstention"]] == [1.0, 0.95, 0.9, 0.8, 0.7, 0.5]
+    assert document["abstention"][0]["wrong"]["value"] == pytest.approx(0.2)
+    assert document["reliability"]["praise"]["predictions"] == 40
+    assert document["reliability"]["praise"]["expected"] == pytest.approx(0.9)
+    assert document["reliability"]["praise"]["observed"] == 1
+    assert document["reliability"]["praise"]["is_reliable"] is False
+
+
+def test_the_document_with_everything_in_it_is_json() -> None:
+    rows = [AnnotatedSentence("Ankara had praise.", (AnnotatedStance("praise", "Ankara"),))]
+    evaluation = evaluate(NamingClassifier(), rows, against=OtherClassifier(), resamples=20)
+
+    document = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+
+    assert document["spans"]["source"]["exact_f1"]["value"] == 1
+    assert document["spans"]["source_kind_accuracy"]["value"] == 1
+    assert document["spans"]["baseline"]["source"]["overlap_f1"]["value"] == 1
+    assert document["spans"]["labels"]["blame"]["stances"] == 0
+    assert document["against"]["model"] == "other"
+    assert document["against"]["macro_f1_difference"] == {"value": 0, "low": 0, "high": 0}
+    assert document["against"]["f1_differences"]["blame"]["value"] is None
+    assert document["reliability"]["blame"] == {
+        "predictions": 0,
+        "expected": None,
+        "observed": None,
+        "low": None,
+        "high": None,
+        "is_reliable": None,
+    }
+
+
+def test_every_table_fits_a_terminal_of_80_columns() -> None:
+    rows = [
+        AnnotatedSentence("Ankara had praise.", (AnnotatedStance("praise", "Ankara"),)),
+        AnnotatedSentence("Ankara took the blame.", (AnnotatedStance("blame", "Ankara"),)),
+    ] * 20
+    evaluation = evaluate(NamingClassifier(), rows, against=OtherClassifier(), resamples=20)
+    names = [grouping.name for grouping in evaluation.groups]
+
+    shown = printed(evaluation_table(evaluation, by=names, abstention=True, reliability=True), width=80)
+
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
 
 
 def test_labels_that_the_model_does_not_know_are_named_with_their_place() -> None:
@@ -301,6 +484,97 @@ def test_the_fingerprint_follows_texts_labels_and_order_and_nothing_else() -> No
     assert fingerprint(one) != fingerprint(one[::-1])
     assert fingerprint(one) != fingerprint([sentence("A", "blame"), sentence("B")])
     assert fingerprint([sentence("\ud800")]) != fingerprint([sentence("?")])
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):
+    """The command on two documents, with made-up models in place of folders."""
+    models = {str(folder): NamingClassifier(), "other": OtherClassifier()}
+    monkeypatch.setattr("stancewire.cli._load", lambda model, *_, **__: models[model])
+    monkeypatch.setenv("COLUMNS", "100")
+    rows = [
+        {"text": "Ankara had praise for us.", "stances": [{"label": "praise", "source": "Ankara"}]},
+        {"text": "Athens took the blame.", "stances": []},
+    ]
+    data = tmp_path / "own.jsonl"
+    lines = (
+        json.dumps(row | {"doc": f"d{number}", "i": 0, "src": "wire"}) for number, row in enumerate(rows)
+    )
+    data.write_text("\n".join(lines), encoding="utf-8")
+
+    def invoke(*arguments: object):
+        return CliRunner().invoke(app, ["evaluate", str(data), "--model", str(folder), *map(str, arguments)])
+
+    return invoke
+
+
+def test_the_command_shows_the_overall_figures_and_on_request_groups_and_more(run) -> None:
+    plain, more = run(), run("--by", "src", "--by", "headline", "--abstention", "--against", "other")
+
+    assert plain.exit_code == more.exit_code == 0, more.output
+    assert "who to whom" in plain.stdout
+    for heading in ("by src", "by headline", "the surest sentences alone", "against another model"):
+        assert heading not in plain.stdout
+        assert heading in more.stdout
+
+
+def test_the_command_writes_plots_and_the_page_of_errors_and_says_where(run, tmp_path: Path) -> None:
+    pytest.importorskip("pygal")
+
+    result = run("--plots", tmp_path / "plots", "--errors", tmp_path / "new" / "errors.html")
+
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "plots" / "reliability-praise.svg").is_file()
+    assert "Athens took the blame." in (tmp_path / "new" / "errors.html").read_text(encoding="utf-8")
+    assert "3 pictures are in" in result.stdout
+    assert "predictions of 0.2 and more" in result.stdout
+
+
+def test_with_json_there_is_nothing_but_one_document_on_standard_output(run, tmp_path: Path) -> None:
+    pytest.importorskip("pygal")
+
+    result = run(
+        "--json", "--plots", tmp_path / "plots", "--errors", tmp_path / "e.html", "--against", "other"
+    )
+
+    document = json.loads(result.stdout)
+    assert {"groups", "against", "reliability", "abstention", "spans"} <= set(document)
+    assert set(document["groups"]) == {"src", "length", "quote", "headline", "several"}
+    assert "e.html" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--errors", "own.jsonl"), "should end in .html"),
+        (("--errors", "folder.html"), "is a folder"),
+        (("--plots", "file"), "is a file"),
+        (("--by", "planet"), "--by planet"),
+    ],
+)
+def test_what_cannot_be_written_or_grouped_is_refused_before_anything_is_read(
+    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setattr(WordClassifier, "probabilities", None)
+
+    result = run(*arguments)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_plots_without_pygal_say_what_to_install(
+    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("stancewire.cli.find_spec", lambda name: None)
+
+    result = run("--plots", tmp_path / "plots")
+
+    assert result.exit_code == 2
+    assert "pip install 'stancewire[plots]'" in result.stderr
 
 
 def test_a_file_of_annotated_sentences_is_evaluated_from_end_to_end(classifier, tmp_path: Path) -> None:

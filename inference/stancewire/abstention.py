@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stancewire.metrics import RESAMPLES, Figure, bootstrap_share, measure
+from stancewire.metrics import RESAMPLES, Figure, measure
 
 if TYPE_CHECKING:
     from stancewire.judgements import Judgements
@@ -74,15 +74,19 @@ def _measure_kept(
     seed: int,
 ) -> Coverage:
     clusters = [judgements.clusters[row] for row in kept]
-    targets, decisions = judgements.targets[kept], judgements.decisions[kept]
-    wrong = (targets != decisions).any(axis=1)
     metrics = measure(
-        judgements.labels, targets, decisions, clusters=clusters, resamples=resamples, seed=seed
+        judgements.labels,
+        judgements.targets[kept],
+        judgements.decisions[kept],
+        clusters=clusters,
+        resamples=resamples,
+        seed=seed,
     )
+    right = metrics.exact_match
     return Coverage(
         coverage=coverage,
         sentences=len(kept),
         risk=float(risk[kept[-1]]),
-        wrong=bootstrap_share(wrong, np.ones(len(kept)), clusters=clusters, resamples=resamples, seed=seed),
+        wrong=Figure(1 - right.value, 1 - right.high, 1 - right.low),
         macro_f1=metrics.macro_f1,
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stancewire.annotations import AnnotatedSentence
     from stancewire.baselines import SystemOutput
     from stancewire.classifier import Prediction, StanceClassifier
+    from stancewire.evaluation import Evaluation
     from stancewire.scoring import Progress as ScoringProgress
 
 app = typer.Typer(
@@ -171,29 +172,55 @@ def evaluate(
     store: Annotated[
         bool, typer.Option("--store", help="With --baselines: keep their outputs in the model folder.")
     ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Figures by group: src, part, length, quote, headline, several, or any key of the data; "
+            "any number."
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another model to compare with: a folder, or the name of a model.")
+    ] = None,
+    abstention: Annotated[
+        bool, typer.Option("--abstention", help="Show what is gained by leaving unsure sentences out.")
+    ] = False,
+    plots: Annotated[
+        Path | None, typer.Option(help="A folder for reliability diagrams and precision-recall curves.")
+    ] = None,
+    errors: Annotated[
+        Path | None, typer.Option(help="An .html file for every sentence that the model got wrong.")
+    ] = None,
 ) -> None:
     """Measure a model on annotated sentences, with 95% intervals, beside baselines."""
     from stancewire.annotations import read_annotated
     from stancewire.baselines import read_baselines, store_baselines
     from stancewire.evaluation import evaluate as measure
-    from stancewire.evaluation import evaluation_table
+    from stancewire.evaluation_tables import evaluation_table
+    from stancewire.grouping import find_groupings
     from stancewire.manifest import resolve_folder
 
+    _refuse_places(plots, errors)
     classifier = _load(model)
+    rival = None if against is None else _load(against)
     folder = resolve_folder(model)
     sentences = read_annotated(data)
+    find_groupings(sentences, by or ())
     if baselines:
         outputs = _compute_baselines(classifier, sentences, corpus, keywords, encoder)
         if store:
             store_baselines(folder, classifier.labels, sentences, outputs)
     else:
         outputs = read_baselines(folder, classifier.labels, sentences)
-    with _progress("sentences", len(sentences)) as advance:
-        evaluation = measure(classifier, sentences, outputs, on_progress=advance)
+    with _progress("sentences", len(sentences) * (1 if rival is None else 2)) as advance:
+        evaluation = measure(classifier, sentences, outputs, against=rival, on_progress=advance)
     if as_json:
         _write_json(evaluation.to_dict())
     else:
-        _console().print(evaluation_table(evaluation))
+        _console().print(
+            evaluation_table(evaluation, by=by or (), abstention=abstention, reliability=plots is not None)
+        )
+    _write_reports(evaluation, plots, errors, _console(stderr=as_json))
 
 
 @app.command()
@@ -339,6 +366,37 @@ def _named_path(entry: str) -> tuple[str, Path]:
             f"--evaluate {entry}: should be NAME=DATA, with a file or folder of annotated sentences"
         )
     return name, Path(path)
+
+
+def _refuse_places(plots: Path | None, errors: Path | None) -> None:
+    # Before minutes of reading, not after them.
+    if plots is not None and find_spec("pygal") is None:
+        raise StancewireError(
+            "stancewire evaluate --plots needs pygal: pip install 'stancewire[plots]', "
+            "or in a clone pip install '.[plots]'"
+        )
+    if plots is not None and plots.exists() and not plots.is_dir():
+        raise StancewireError(f"--plots {plots}: should be a folder, and is a file")
+    if errors is not None and errors.suffix.lower() not in (".html", ".htm"):
+        raise StancewireError(f"--errors {errors}: should end in .html")
+    if errors is not None and errors.is_dir():
+        raise StancewireError(f"--errors {errors}: should be a file, and is a folder")
+
+
+def _write_reports(evaluation: Evaluation, plots: Path | None, errors: Path | None, console: Console) -> None:
+    from stancewire.summary import printable
+
+    if plots is not None:
+        from stancewire.plots import write_plots
+
+        count = len(write_plots(evaluation, plots))
+        console.print(f"{count} pictures are in {printable(str(plots))}.", markup=False, highlight=False)
+    if errors is not None:
+        from stancewire.error_page import render_errors
+        from stancewire.writing import write_text
+
+        write_text(errors, render_errors(evaluation))
+        console.print(f"What went wrong is in {printable(str(errors))}.", markup=False, highlight=False)
 
 
 def _compute_baselines(

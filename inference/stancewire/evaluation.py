@@ -1,43 +1,54 @@
-"""How good a model is on annotated sentences, with intervals, beside simple baselines."""
+"""How good a model is on annotated sentences, with intervals, beside simple baselines or another model.
+
+The parts are measured in modules of their own (`metrics`, `grouping`, `reliability`, `abstention`,
+`span_metrics`); here they are put together from one reading of the sentences.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
+from stancewire.abstention import Coverage, measure_abstention
 from stancewire.baselines import SystemOutput, fingerprint, predict_none
 from stancewire.errors import StancewireError
+from stancewire.grouping import GroupingMetrics, find_groupings, measure_groups
+from stancewire.judgements import Judgements
 from stancewire.manifest import Manifest
 from stancewire.metrics import (
     RESAMPLES,
+    Differences,
     Figure,
     LabelMetrics,
     Metrics,
     decide,
+    f1_differences,
     is_better,
     macro_f1_difference,
     measure,
 )
+from stancewire.reliability import Reliability, measure_reliability
 from stancewire.segmentation import unwrap
+from stancewire.span_metrics import SpanEvaluation, SpanMetrics, measure_spans
 
 if TYPE_CHECKING:
     from stancewire.annotations import AnnotatedSentence
+    from stancewire.classifier import Prediction, Stance
 
 # Sentences between two reports of progress.
 _SLICE = 256
 
 
 class Classifier(Protocol):
-    """What is evaluated: a StanceClassifier, or anything with its labels, thresholds and probabilities."""
+    """What is evaluated: a StanceClassifier, or anything with its labels, thresholds and probabilities.
+
+    One that has `predict` too is asked by it, and what it says of sources and targets is measured.
+    """
 
     @property
     def manifest(self) -> Manifest:
@@ -66,28 +77,58 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """Another model on the same sentences: its figures, and the model's F1 less its own, paired."""
+
+    model: str
+    digest: str
+    metrics: Metrics
+    differences: Differences
+
+    @property
+    def model_is_better(self) -> bool:
+        """Whether the interval of the difference in macro-F1 lies above 0."""
+        return is_better(self.differences.macro_f1)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """A model measured on annotated sentences.
 
     `fingerprint` is the SHA-256 of the sentences' texts and labels; `clusters` how many independent samples
-    the bootstrap draws from: documents, and the sentences that belong to none.
+    the bootstrap draws from: documents, and the sentences that belong to none. `spans` is None where the
+    sentences or the model name no parties, `against` where no other model was given.
     """
 
-    model: str
     digest: str
-    thresholds: tuple[float, ...]
     fingerprint: str
     clusters: int
     resamples: int
     seed: int
+    judgements: Judgements
     metrics: Metrics
     comparisons: tuple[Comparison, ...]
+    groups: tuple[GroupingMetrics, ...]
+    reliability: tuple[Reliability, ...]
+    abstention: tuple[Coverage, ...]
+    spans: SpanEvaluation | None
+    against: Rival | None
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self.judgements.model
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The probability from which each label is said to hold."""
+        return self.judgements.thresholds
 
     def to_dict(self) -> dict[str, Any]:
         """Make a document that JSON can hold: figures with their intervals, null where one is not defined."""
         from stancewire import __version__
 
-        return {
+        document = {
             "stancewire": __version__,
             "model": self.model,
             "digest": self.digest,
@@ -97,17 +138,37 @@ class Evaluation:
                 "clusters": self.clusters,
             },
             "bootstrap": {"resamples": self.resamples, "seed": self.seed, "interval": 0.95},
-            "thresholds": dict(zip(_labels(self.metrics), self.thresholds, strict=True)),
+            "thresholds": dict(zip(self.judgements.labels, self.thresholds, strict=True)),
             **_metrics_dict(self.metrics),
             "baselines": {
                 comparison.name: {
                     **_metrics_dict(comparison.metrics),
-                    "macro_f1_difference": _figure_dict(comparison.difference),
+                    "macro_f1_difference": asdict(comparison.difference),
                     "model_is_better": comparison.model_is_better,
                 }
                 for comparison in self.comparisons
             },
+            "against": None if self.against is None else _rival_dict(self.against),
+            "groups": {
+                grouping.name: {
+                    group.name: {
+                        "sentences": group.metrics.sentences,
+                        "clusters": group.clusters,
+                        **_metrics_dict(group.metrics, ("precision", "recall", "f1")),
+                    }
+                    for group in grouping.groups
+                }
+                for grouping in self.groups
+            },
+            "reliability": {
+                row.label: {**_without(asdict(row), "label"), "is_reliable": row.is_reliable}
+                for row in self.reliability
+            },
+            "abstention": [asdict(row) for row in self.abstention],
+            "spans": None if self.spans is None else _spans_dict(self.spans),
         }
+        nulled: dict[str, Any] = _null_for_nan(document)
+        return nulled
 
 
 def evaluate(
@@ -115,43 +176,89 @@ def evaluate(
     sentences: Sequence[AnnotatedSentence],
     baselines: Sequence[SystemOutput] = (),
     *,
+    against: Classifier | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     on_progress: Callable[[int], object] | None = None,
 ) -> Evaluation:
     """Measure a model on annotated sentences, and compare it with what baselines said of the same sentences.
 
-    The baseline that never predicts anything is always among them. `on_progress` is told how many sentences
-    were just read. Raises StancewireError if there are no sentences, or if they hold labels that the model
-    does not know.
+    The baseline that never predicts anything is always among them; `against` is another model to compare
+    with. `on_progress` is told how many sentences a model just read. Raises StancewireError if there are no
+    sentences, if they hold labels that a model does not know, or if `against` lacks labels of the model.
     """
-    labels = classifier.manifest.labels
-    targets = target_matrix(sentences, labels)
-    clusters = document_clusters(sentences)
-    probabilities = _read_probabilities(classifier, sentences, on_progress)
-    decisions = decide(probabilities, classifier.manifest.thresholds)
+    if against is not None:
+        _refuse_other_labels(classifier.manifest.labels, against.manifest)
+    judgements = judge(classifier, sentences, on_progress)
+    clusters = judgements.clusters
+    targets = judgements.targets
     outputs = [predict_none(*targets.shape), *(output for output in baselines if output.name != "none")]
 
     def figures_of(output: SystemOutput) -> Metrics:
         said = (output.decisions, output.probabilities)
-        return measure(labels, targets, *said, clusters=clusters, resamples=resamples, seed=seed)
+        return measure(judgements.labels, targets, *said, clusters=clusters, resamples=resamples, seed=seed)
 
     def lead_over(output: SystemOutput) -> Figure:
-        both = (decisions, output.decisions)
+        both = (judgements.decisions, output.decisions)
         return macro_f1_difference(targets, *both, clusters=clusters, resamples=resamples, seed=seed)
 
+    def rival_of(other: Classifier) -> Rival:
+        said = _in_order_of(judgements.labels, judge(other, sentences, on_progress))
+        both = (judgements.decisions, said.decisions)
+        differences = f1_differences(targets, *both, clusters=clusters, resamples=resamples, seed=seed)
+        return Rival(other.manifest.name, other.digest, figures_of(said), differences)
+
     return Evaluation(
-        model=classifier.manifest.name,
         digest=classifier.digest,
-        thresholds=classifier.manifest.thresholds,
         fingerprint=fingerprint(sentences),
         clusters=len(set(clusters)),
         resamples=resamples,
         seed=seed,
-        metrics=figures_of(SystemOutput(classifier.manifest.name, decisions, probabilities)),
+        judgements=judgements,
+        metrics=figures_of(SystemOutput(judgements.model, judgements.decisions, judgements.probabilities)),
         comparisons=tuple(
             Comparison(output.name, figures_of(output), lead_over(output)) for output in outputs
         ),
+        groups=tuple(
+            measure_groups(judgements, grouping, resamples=resamples, seed=seed)
+            for grouping in find_groupings(sentences)
+        ),
+        reliability=tuple(
+            measure_reliability(label, *columns)
+            for label, *columns in zip(judgements.labels, judgements.probabilities.T, targets.T, strict=True)
+        ),
+        abstention=measure_abstention(judgements, resamples=resamples, seed=seed),
+        spans=measure_spans(judgements, resamples=resamples, seed=seed),
+        against=None if against is None else rival_of(against),
+    )
+
+
+def judge(
+    classifier: Classifier,
+    sentences: Sequence[AnnotatedSentence],
+    on_progress: Callable[[int], object] | None = None,
+) -> Judgements:
+    """Let a model read annotated sentences, and put what it says beside what they hold.
+
+    Raises StancewireError if there are no sentences, or if they hold labels that the model does not know.
+    """
+    labels, thresholds = classifier.manifest.labels, classifier.manifest.thresholds
+    targets = target_matrix(sentences, labels)
+    probabilities, stances = _read(classifier, sentences, on_progress)
+    if stances is None:
+        decisions = decide(probabilities, thresholds)
+    else:
+        decisions = np.array([[label in held for label in labels] for held in stances], dtype=np.bool_)
+    return Judgements(
+        model=classifier.manifest.name,
+        labels=labels,
+        thresholds=thresholds,
+        sentences=tuple(sentences),
+        clusters=tuple(document_clusters(sentences)),
+        targets=targets,
+        probabilities=probabilities,
+        decisions=decisions,
+        stances=stances,
     )
 
 
@@ -177,110 +284,93 @@ def document_clusters(sentences: Sequence[AnnotatedSentence]) -> list[Hashable]:
     return [index if sentence.doc is None else sentence.doc for index, sentence in enumerate(sentences)]
 
 
-def evaluation_table(evaluation: Evaluation) -> Group:
-    """Lay an evaluation out for a terminal: the labels' figures, then the model beside the baselines."""
-    return Group(_label_table(evaluation), _system_table(evaluation), *map(Text, _notes(evaluation)))
-
-
-def _label_table(evaluation: Evaluation) -> Table:
-    title = f"{evaluation.model} on {evaluation.metrics.sentences:,} sentences"
-    headings = ("", "sentences", "precision", "recall", "F1", "average\nprecision", "Brier\nskill")
-    table = _empty_table(title, headings)
-    for row in evaluation.metrics.labels:
-        figures = (row.precision, row.recall, row.f1, row.average_precision, row.brier_skill)
-        table.add_row(Text(row.label), f"{row.support:,}", *map(_cell, figures))
-    return table
-
-
-def _system_table(evaluation: Evaluation) -> Table:
-    compared = evaluation.comparisons
-    systems = (evaluation.metrics, *(comparison.metrics for comparison in compared))
-    headings = ("", evaluation.model, *(comparison.name for comparison in compared))
-    table = _empty_table("beside the baselines", headings)
-    table.add_row("macro-F1", *(_cell(system.macro_f1) for system in systems))
-    table.add_row("micro-F1", *(_cell(system.micro_f1) for system in systems))
-    table.add_row("exact match", *(_cell(system.exact_match) for system in systems))
-    for column, label in enumerate(_labels(evaluation.metrics)):
-        table.add_row(Text(f"F1 {label}"), *(_cell(system.labels[column].f1) for system in systems))
-    table.add_section()
-    leads = (_cell(comparison.difference, signed=True) for comparison in compared)
-    table.add_row("lead in\nmacro-F1", "", *leads)
-    table.add_row("the model is", "", *(_verdict(comparison.difference) for comparison in compared))
-    return table
-
-
-def _empty_table(title: str, headings: Sequence[str]) -> Table:
-    # Text, not str: a label or a name with square brackets is no markup.
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in headings:
-        table.add_column(Text(heading), justify="right" if heading else "left")
-    return table
-
-
-def _notes(evaluation: Evaluation) -> list[str]:
-    together = evaluation.clusters < evaluation.metrics.sentences
-    drawn = ", the sentences of a document together" if together else ""
-    notes = [
-        f"Below each figure: its 95% bootstrap interval ({evaluation.resamples:,} resamples of "
-        f"{evaluation.clusters:,}{drawn}). Better: the paired interval of the lead excludes 0."
-    ]
-    if len(evaluation.comparisons) == 1:
-        notes.append(
-            "No other baseline's figures are stored for these sentences: "
-            "--baselines measures them (extra train)."
-        )
-    return notes
-
-
-def _read_probabilities(
+def _read(
     classifier: Classifier,
     sentences: Sequence[AnnotatedSentence],
     on_progress: Callable[[int], object] | None,
-) -> NDArray[np.float32]:
-    blocks = []
+) -> tuple[NDArray[np.float32], tuple[Mapping[str, Stance], ...] | None]:
+    predict: Callable[[Sequence[str]], list[Prediction]] | None = getattr(classifier, "predict", None)
+    blocks: list[NDArray[np.float32]] = []
+    stances: list[Mapping[str, Stance]] = []
     for start in range(0, len(sentences), _SLICE):
-        texts = [unwrap(sentence.text) for sentence in sentences[start : start + _SLICE]]
-        blocks.append(classifier.probabilities(texts))
+        texts = [sentence.text for sentence in sentences[start : start + _SLICE]]
+        if predict is None:
+            blocks.append(classifier.probabilities([unwrap(text) for text in texts]))
+        else:
+            predictions = predict(texts)
+            rows = [
+                [said.probabilities[label] for label in classifier.manifest.labels] for said in predictions
+            ]
+            blocks.append(np.array(rows, np.float32))
+            stances += [{stance.label: stance for stance in said.stances} for said in predictions]
         if on_progress is not None:
             on_progress(len(texts))
-    return np.concatenate(blocks)
+    return np.concatenate(blocks), None if predict is None else tuple(stances)
 
 
-def _labels(metrics: Metrics) -> list[str]:
-    return [figures.label for figures in metrics.labels]
+def _refuse_other_labels(labels: Sequence[str], other: Manifest) -> None:
+    missing = [label for label in labels if label not in other.labels]
+    if missing:
+        raise StancewireError(
+            f"{other.name} does not know {', '.join(missing)}, only {', '.join(other.labels)}: "
+            "compare models of the same labels"
+        )
 
 
-def _metrics_dict(metrics: Metrics) -> dict[str, Any]:
+def _in_order_of(labels: Sequence[str], said: Judgements) -> SystemOutput:
+    columns = [said.labels.index(label) for label in labels]
+    return SystemOutput(said.model, said.decisions[:, columns], said.probabilities[:, columns])
+
+
+_LABEL_FIGURES = ("precision", "recall", "f1", "average_precision", "brier", "brier_skill")
+
+
+def _metrics_dict(metrics: Metrics, names: Sequence[str] = _LABEL_FIGURES) -> dict[str, Any]:
     return {
-        "macro_f1": _figure_dict(metrics.macro_f1),
-        "micro_f1": _figure_dict(metrics.micro_f1),
-        "exact_match": _figure_dict(metrics.exact_match),
-        "labels": {figures.label: _label_dict(figures) for figures in metrics.labels},
+        "macro_f1": asdict(metrics.macro_f1),
+        "micro_f1": asdict(metrics.micro_f1),
+        "exact_match": asdict(metrics.exact_match),
+        "labels": {figures.label: _label_dict(figures, names) for figures in metrics.labels},
     }
 
 
-def _label_dict(figures: LabelMetrics) -> dict[str, Any]:
-    names = ("precision", "recall", "f1", "average_precision", "brier", "brier_skill")
-    return {"support": figures.support, **{name: _figure_dict(getattr(figures, name)) for name in names}}
+def _label_dict(figures: LabelMetrics, names: Sequence[str]) -> dict[str, Any]:
+    return {"support": figures.support, **{name: asdict(getattr(figures, name)) for name in names}}
 
 
-def _figure_dict(figure: Figure) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in asdict(figure).items()}
+def _rival_dict(rival: Rival) -> dict[str, Any]:
+    differences = zip(rival.metrics.labels, rival.differences.f1, strict=True)
+    return {
+        "model": rival.model,
+        "digest": rival.digest,
+        **_metrics_dict(rival.metrics),
+        "macro_f1_difference": asdict(rival.differences.macro_f1),
+        "f1_differences": {figures.label: asdict(difference) for figures, difference in differences},
+        "model_is_better": rival.model_is_better,
+    }
 
 
-def _cell(figure: Figure, signed: bool = False) -> Text:
-    if math.isnan(figure.value):
-        return Text("-")
-    sign = "+" if signed else ""
-    cell = Text(f"{figure.value:{sign}.3f}")
-    if not math.isnan(figure.low):
-        # Without the 0 before the point, so that five columns and a name fit into 80 characters.
-        bounds = (f"{bound:{sign}.2f}".replace("0.", ".", 1) for bound in (figure.low, figure.high))
-        cell.append("\n" + " ".join(bounds), style="dim")
-    return cell
+def _spans_dict(spans: SpanEvaluation) -> dict[str, Any]:
+    return {
+        **_system_spans_dict(spans.model),
+        "unplaced": spans.unplaced,
+        "baseline": _system_spans_dict(spans.baseline),
+        "labels": {label: _system_spans_dict(figures) for label, figures in spans.labels},
+    }
 
 
-def _verdict(difference: Figure) -> str:
-    if is_better(difference):
-        return "better"
-    return "worse" if difference.high < 0 else "not told apart"
+def _system_spans_dict(figures: SpanMetrics) -> dict[str, Any]:
+    values = asdict(figures)
+    return {**_without(values, "source_kind"), "source_kind_accuracy": values["source_kind"]}
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _null_for_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_null_for_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
