@@ -519,8 +519,6 @@ def test_the_command_shows_the_overall_figures_and_on_request_groups_and_more(ru
 
 
 def test_the_command_writes_plots_and_the_page_of_errors_and_says_where(run, tmp_path: Path) -> None:
-    pytest.importorskip("pygal")
-
     result = run("--plots", tmp_path / "plots", "--errors", tmp_path / "new" / "errors.html")
 
     assert result.exit_code == 0, result.output
@@ -531,8 +529,6 @@ def test_the_command_writes_plots_and_the_page_of_errors_and_says_where(run, tmp
 
 
 def test_with_json_there_is_nothing_but_one_document_on_standard_output(run, tmp_path: Path) -> None:
-    pytest.importorskip("pygal")
-
     result = run(
         "--json", "--plots", tmp_path / "plots", "--errors", tmp_path / "e.html", "--against", "other"
     )
@@ -564,17 +560,6 @@ def test_what_cannot_be_written_or_grouped_is_refused_before_anything_is_read(
 
     assert result.exit_code == 2
     assert message in result.stderr
-
-
-def test_plots_without_pygal_say_what_to_install(
-    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("stancewire.cli.find_spec", lambda name: None)
-
-    result = run("--plots", tmp_path / "plots")
-
-    assert result.exit_code == 2
-    assert "pip install 'stancewire[plots]'" in result.stderr
 
 
 def test_a_file_of_annotated_sentences_is_evaluated_from_end_to_end(classifier, tmp_path: Path) -> None:

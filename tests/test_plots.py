@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-pytest.importorskip("pygal")
-
 from stancewire.annotations import AnnotatedSentence, AnnotatedStance
 from stancewire.errors import StancewireError
 from stancewire.evaluation import Evaluation, evaluate

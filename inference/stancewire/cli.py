@@ -370,11 +370,6 @@ def _named_path(entry: str) -> tuple[str, Path]:
 
 def _refuse_places(plots: Path | None, errors: Path | None) -> None:
     # Before minutes of reading, not after them.
-    if plots is not None and find_spec("pygal") is None:
-        raise StancewireError(
-            "stancewire evaluate --plots needs pygal: pip install 'stancewire[plots]', "
-            "or in a clone pip install '.[plots]'"
-        )
     if plots is not None and plots.exists() and not plots.is_dir():
         raise StancewireError(f"--plots {plots}: should be a folder, and is a file")
     if errors is not None and errors.suffix.lower() not in (".html", ".htm"):
