@@ -155,6 +155,52 @@ def info(
 
 @app.command()
 @_polite
+def events(
+    scores: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote.")],
+    out: Annotated[Path, typer.Option(help="The table to write: .csv or .parquet.")],
+    by: Annotated[str, typer.Option(help="What a row spans: day, week, month, year, or none.")] = "month",
+    actors: Annotated[
+        Path | None, typer.Option(help="Actors of your own, CSV: pattern, actor, group. They go first.")
+    ] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="A table with one stance a row, to write too: .csv or .parquet.")
+    ] = None,
+    unmatched: Annotated[
+        Path | None, typer.Option(help="A table of the names that no list has, to write too.")
+    ] = None,
+    each_actor: Annotated[
+        bool, typer.Option("--each-actor", help="Count 'Russia and China' for each, not for the first.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Count who takes which stance towards whom, by period: a dyadic table."""
+    from stancewire.events import count_events
+    from stancewire.events_summary import events_summary
+    from stancewire.summary import printable
+
+    with _console(stderr=True).status("counting") as status:
+        result = count_events(
+            scores,
+            out,
+            by=by,
+            actors=actors,
+            sentences=sentences,
+            unmatched=unmatched,
+            each_actor=each_actor,
+            overwrite=overwrite,
+            on_document=lambda number: status.update(f"counting: {number:,} documents"),
+        )
+    _console().print(events_summary(result))
+    _console().print(
+        f"Written to {printable(str(out))}; docs/events.md says what its columns are.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+@_polite
 def evaluate(
     data: Annotated[
         Path, typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder of them.")
