@@ -19,8 +19,10 @@ help: ## list the targets
 	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-score: .venv/installed ## install without torch, and score examples/articles (or FOLDER=...) into scores.jsonl (or OUT=...)
-	@.venv/bin/stancewire score "$(FOLDER)" --out "$(OUT)" --overwrite
+score: .venv/installed ## install without torch, and score examples/articles (or FOLDER=...) into scores.jsonl (or OUT=...) and scores.html
+	@.venv/bin/stancewire score "$(FOLDER)" --out "$(OUT)" --overwrite; code=$$?; \
+	if [ $$code -le 1 ]; then .venv/bin/stancewire report "$(OUT)" --out "$(basename $(OUT)).html" --overwrite || exit $$?; fi; \
+	exit $$code
 
 test: .venv-dev/installed ## install everything, and run the quick tests
 	.venv-dev/bin/python -m pytest -q -m "not slow"

@@ -117,6 +117,9 @@ def test_a_wheel_holds_the_packages_the_model_and_the_configs(tmp_path):
     for name in (
         "stancewire/cli.py",
         "stancewire/py.typed",
+        "stancewire/report/page.css",
+        "stancewire/report/page.html",
+        "stancewire/report/page.js",
         "stancewire_training/trainer.py",
         "stancewire/models/stance-small/model.onnx",
         "stancewire/configs/stance-small.yaml",

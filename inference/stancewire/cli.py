@@ -201,6 +201,34 @@ def events(
 
 @app.command()
 @_polite
+def report(
+    scores: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote.")],
+    out: Annotated[Path, typer.Option(help="The page to write: .html.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Make one page of scores, to look at in a browser: counts, who to whom, and the articles."""
+    from stancewire.provenance import read_provenance
+    from stancewire.report import write_report
+    from stancewire.summary import printable
+
+    with _progress("documents", read_provenance(scores).documents) as advance:
+        written = write_report(scores, out, overwrite=overwrite, on_progress=advance)
+    _console().print(
+        f"{printable(str(out))}, {written.size / 1e6:.1f} MB, is ready: open it in a browser.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if written.extent != "all":
+        _console().print(
+            f"The articles are too many for one page: it has stances of {written.articles:,} of "
+            f"{written.documents:,}, and the counts of all.",
+            highlight=False,
+        )
+
+
+@app.command()
+@_polite
 def evaluate(
     data: Annotated[
         Path, typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder of them.")

@@ -1,0 +1,88 @@
+"""The report: one HTML file that shows what `stancewire score` wrote. `docs/report.md` describes it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stancewire.errors import StancewireError
+from stancewire.provenance import read_provenance
+from stancewire.report.archive import BUDGET, ArchiveWriter, Extent
+from stancewire.report.dating import date_document
+from stancewire.report.page import Page, render_page
+from stancewire.report.tally import Tally
+from stancewire.scores import read_scores
+
+SUFFIXES = (".html", ".htm")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written: the file, its bytes, the documents counted, and what of the articles is in it."""
+
+    out: Path
+    size: int
+    documents: int
+    articles: int
+    extent: Extent
+
+
+def write_report(
+    scores: Path,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    budget: int = BUDGET,
+    on_progress: Callable[[int], object] | None = None,
+) -> Report:
+    """Write the report of an output of `stancewire score` into one HTML file.
+
+    `budget` is how many bytes the compressed articles may take; what is beyond it is left out, and the page
+    says so. `on_progress` is told how many documents were just read. The same scores give the same bytes.
+    Raises StancewireError if the scores cannot be read, do not say what made them, or if `out` cannot be
+    written, or is there already and `overwrite` is not set.
+    """
+    _check(out, overwrite)
+    provenance = read_provenance(scores)
+    tally = Tally({label: provenance.thresholds[label] for label in provenance.labels})
+    archive = ArchiveWriter(provenance.labels, budget)
+    for number, text in enumerate(read_scores(scores, provenance.labels)):
+        found = date_document(text)
+        archive.add(text, number, found, tally.add(text, found))
+        if on_progress is not None:
+            on_progress(1)
+    packed = archive.finish()
+    page = render_page(Page(scores.name, provenance, tally, packed)).encode("utf-8", "replace")
+    _write(out, page)
+    return Report(out, len(page), tally.documents, len(packed.numbers), packed.extent)
+
+
+def _check(out: Path, overwrite: bool) -> None:
+    if out.suffix.lower() not in SUFFIXES:
+        raise StancewireError(f"{out} should end in .html: that is what a report is")
+    if not out.parent.is_dir():
+        raise StancewireError(f"there is no folder {out.parent} to write {out.name} in: make it first")
+    if out.is_dir():
+        raise StancewireError(f"{out} is a folder: give the report another name")
+    if out.exists() and not overwrite:
+        raise StancewireError(f"{out} is already there: --overwrite (overwrite=True) replaces it")
+
+
+def _write(out: Path, page: bytes) -> None:
+    # As an output is: under a name beside its own until it is whole.
+    part = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as stream:
+            stream.write(page)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, out)
+    except OSError as error:
+        raise StancewireError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
