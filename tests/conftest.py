@@ -126,6 +126,7 @@ def config_values(encoder: Path, corpus: Path, **training: object) -> dict:
     values["encoder"] |= {"name": str(encoder), "revision": None, "sha256": None}
     values["data"] |= {"corpus": str(corpus), "max_length": 48}
     values["training"] |= {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3, "bf16": False} | training
+    values["distillation"] = None
     values["export"] |= {"max_probability_change": 1.0, "max_macro_f1_drop": 1.0}
     return values
 

@@ -54,12 +54,26 @@ CONFIGS = st.fixed_dictionaries(
                 "head_learning_rate": PEAKS,
                 "weight_decay": SHARES,
                 "warmup_share": RATES,
+                "frozen_layers": st.integers(0, 48),
                 "hidden_dropout": RATES,
                 "head_dropout": RATES,
+                "span_weight": st.floats(0.0, 10.0),
                 "max_gradient_norm": st.floats(0.0, 1e9, exclude_min=True),
                 "bf16": st.booleans(),
                 "early_stopping_patience": POSITIVE,
                 "seed": st.integers(0, 2**32 - 1),
+            }
+        ),
+        "distillation": st.none()
+        | st.fixed_dictionaries(
+            {
+                "soft_targets": WORDS,
+                "hard_share": SHARES,
+                "text": st.text(),
+                "text_sentences": st.integers(0, 10**6),
+                "empty_share": RATES,
+                "min_words": POSITIVE,
+                "max_words": POSITIVE,
             }
         ),
         "calibration": st.fixed_dictionaries(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from stancewire.errors import StancewireError
 from stancewire.manifest import Manifest, read_manifest, resolve_folder
-from stancewire.runtime import OnnxRuntime
-from stancewire.segmentation import Sentence, split_sentences, unwrap
+from stancewire.operating_point import prior_shifts, with_thresholds
+from stancewire.runtime import OnnxRuntime, SentenceReading
+from stancewire.segmentation import Sentence, split_sentences, unwrap, unwrapped_offsets
+from stancewire.spans import SourceKind, Span
 
 if TYPE_CHECKING:
     from stancewire.scoring import ScoringResult
@@ -21,10 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stance:
-    """A stance that holds: its label and its calibrated probability, 0 to 1."""
+    """A stance that holds: its label, its calibrated probability, 0 to 1, and who performs it towards whom.
+
+    `source_kind` is `span` where words of the sentence name the source, which are then `source`; `author`
+    where the writer performs the act; `none` where nobody is named. `target` is None where nobody is named.
+    All are `none` and None with a model that knows no spans.
+    """
 
     label: str
     probability: float
+    source_kind: SourceKind = "none"
+    source: Span | None = None
+    target: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +43,24 @@ class Prediction:
     """What the model says of one sentence.
 
     `probabilities` has every label, in the model's order; `stances` those at or above their thresholds, the
-    likeliest first. No stance is the usual case in news.
+    likeliest first. No stance is the usual case in news. `risk` is the probability that this set of stances
+    is wrong, by the model's own probabilities, labels taken for independent; `uncertain` marks what the model
+    should not be trusted on, a risk above the one that the classifier was told to abstain at.
     """
 
     text: str
     probabilities: Mapping[str, float]
     stances: tuple[Stance, ...]
+    risk: float
+    uncertain: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredSentence(Prediction):
-    """A sentence of an article: `text == article[start:end]`, offsets 0-based in characters."""
+    """A sentence of an article: `text == article[start:end]`, offsets 0-based in characters.
+
+    The spans of its stances have their offsets in the article too.
+    """
 
     start: int
     end: int
@@ -85,21 +103,53 @@ class StanceClassifier:
     sentences or the number of threads.
     """
 
-    def __init__(self, manifest: Manifest, digest: str, runtime: OnnxRuntime) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        digest: str,
+        runtime: OnnxRuntime,
+        *,
+        prior: Mapping[str, float] | None = None,
+        abstain: float | None = None,
+    ) -> None:
         self.manifest = manifest
         self.digest = digest
+        self.prior = dict(prior or {})
+        self.abstain = abstain
         self._runtime = runtime
 
     @classmethod
-    def load(cls, model: str | Path | None = None, *, threads: int | None = None) -> StanceClassifier:
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        precision: float | None = None,
+        recall: float | None = None,
+        prior: Mapping[str, float] | None = None,
+        abstain: float | None = None,
+    ) -> StanceClassifier:
         """Load a model: a folder, the name of one that comes with stancewire, or None for the default.
 
-        `threads` is how many sentences are under way at once, by default one a processor. Raises
-        StancewireError for a folder that is missing, damaged or of a newer format.
+        `threads` is how many sentences are under way at once, by default one a processor. `precision` or
+        `recall` chooses the thresholds that had it on the sentences that the model was calibrated on, instead
+        of those of the best F1; `prior` moves the probabilities to the shares of sentences that hold a label
+        in one's own articles; `abstain` is the risk above which a sentence is called uncertain. Raises
+        StancewireError for a folder that is missing, damaged or of a newer format, and for what it cannot be
+        asked for.
         """
         folder = resolve_folder(model)
         manifest, digest = read_manifest(folder)
-        return cls(manifest, digest, OnnxRuntime(folder, manifest, threads))
+        manifest = with_thresholds(manifest, precision=precision, recall=recall)
+        shifts = prior_shifts(manifest, prior or {})
+        if prior and (precision is not None or recall is not None):
+            raise StancewireError(
+                "a prior cannot be combined with a precision or recall: those were measured otherwise"
+            )
+        if abstain is not None and not 0 <= abstain <= 1:
+            raise StancewireError(f"abstain should be a risk between 0 and 1, not {abstain}")
+        runtime = OnnxRuntime(folder, manifest, threads, shifts)
+        return cls(manifest, digest, runtime, prior=prior, abstain=abstain)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -111,9 +161,14 @@ class StanceClassifier:
         """The probability from which each stance is said to hold."""
         return dict(zip(self.manifest.labels, self.manifest.thresholds, strict=True))
 
-    def probabilities(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """Compute the calibrated probabilities of sentences: float32 `[sentences, labels]`."""
-        return self._runtime.probabilities(sentences)
+    def probabilities(
+        self, sentences: Sequence[str], on_progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the calibrated probabilities of sentences: float32 `[sentences, labels]`.
+
+        `on_progress` is told how many sentences were just read.
+        """
+        return self._runtime.probabilities(sentences, on_progress)
 
     @overload
     def predict(self, sentences: str) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -130,8 +185,11 @@ class StanceClassifier:
         for position, text in enumerate(texts):
             if not isinstance(text, str):
                 raise StancewireError(f"sentence {position} is of type {type(text).__name__}, not a string")
-        rows = self.probabilities([unwrap(text) for text in texts])
-        return [Prediction(text, *self._judge(row)) for text, row in zip(texts, rows, strict=True)]
+        readings = self._runtime.read([unwrap(text) for text in texts])
+        return [
+            Prediction(text, *self._judge(reading, text))
+            for text, reading in zip(texts, readings, strict=True)
+        ]
 
     def score_article(self, text: str) -> ScoredArticle:
         """Cut an article into sentences and read each one."""
@@ -139,10 +197,15 @@ class StanceClassifier:
 
     def score_sentences(self, sentences: Sequence[Sentence]) -> list[ScoredSentence]:
         """Read sentences that are already cut, of one article or of many, in order."""
-        rows = self.probabilities([unwrap(sentence.text) for sentence in sentences])
+        readings = self._runtime.read([unwrap(sentence.text) for sentence in sentences])
         return [
-            ScoredSentence(sentence.text, *self._judge(row), sentence.start, sentence.end)
-            for sentence, row in zip(sentences, rows, strict=True)
+            ScoredSentence(
+                sentence.text,
+                *self._judge(reading, sentence.text, sentence.start),
+                sentence.start,
+                sentence.end,
+            )
+            for sentence, reading in zip(sentences, readings, strict=True)
         ]
 
     def score_folder(
@@ -156,10 +219,37 @@ class StanceClassifier:
 
         return score_paths(self, [Path(folder)], Path(out), overwrite=overwrite, any_language=any_language)
 
-    def _judge(self, row: NDArray[np.float32]) -> tuple[dict[str, float], tuple[Stance, ...]]:
-        probabilities = dict(zip(self.labels, row.tolist(), strict=True))
-        judged = zip(self.labels, row.tolist(), self.manifest.thresholds, strict=True)
+    def _judge(
+        self, reading: SentenceReading, text: str, start: int = 0
+    ) -> tuple[dict[str, float], tuple[Stance, ...], float, bool]:
+        row = reading.probabilities.tolist()
         held = [
-            Stance(label, probability) for label, probability, threshold in judged if probability >= threshold
+            self._stance(position, probability, reading, text, start)
+            for position, (probability, threshold) in enumerate(
+                zip(row, self.manifest.thresholds, strict=True)
+            )
+            if probability >= threshold
         ]
-        return probabilities, tuple(sorted(held, key=lambda stance: -stance.probability))
+        probabilities = dict(zip(self.labels, row, strict=True))
+        labels = {stance.label for stance in held}
+        risk = 1 - math.prod(
+            value if label in labels else 1 - value for label, value in probabilities.items()
+        )
+        uncertain = self.abstain is not None and risk > self.abstain
+        return probabilities, tuple(sorted(held, key=lambda stance: -stance.probability)), risk, uncertain
+
+    def _stance(
+        self, position: int, probability: float, reading: SentenceReading, text: str, start: int
+    ) -> Stance:
+        label, parties = self.labels[position], reading.parties.get(position)
+        if parties is None:
+            return Stance(label, probability)
+
+        def place(span: Span | None) -> Span | None:
+            if span is None:
+                return None
+            offsets = unwrapped_offsets(text)
+            first, last = offsets[span.start], offsets[span.end - 1] + 1
+            return Span(text[first:last], start + first, start + last, span.probability)
+
+        return Stance(label, probability, parties.source_kind, place(parties.source), place(parties.target))

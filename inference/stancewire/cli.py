@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from stancewire.annotations import AnnotatedSentence
     from stancewire.baselines import SystemOutput
-    from stancewire.classifier import Prediction, StanceClassifier
+    from stancewire.classifier import Prediction, Stance, StanceClassifier
     from stancewire.evaluation import Evaluation
     from stancewire.scoring import Progress as ScoringProgress
+    from stancewire_training.trainer import TrainedModel
 
 app = typer.Typer(
     help="Reads the stances that actors take in the news, sentence by sentence.",
@@ -38,6 +39,22 @@ Model = Annotated[str | None, typer.Option(help="A model folder, or the name of 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Sentences under way at once; one a processor.")]
+Precision = Annotated[
+    float | None,
+    typer.Option(help="Thresholds that had this precision where the model was calibrated, not the best F1."),
+]
+Recall = Annotated[
+    float | None, typer.Option(help="The same for a recall: who must miss nothing asks for it.")
+]
+Prior = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="LABEL=SHARE of your sentences that hold it, if it differs from the model's; any number."
+    ),
+]
+Abstain = Annotated[
+    float | None, typer.Option(help="Mark sentences whose stances are wrong with more than this probability.")
+]
 Encoder = Annotated[Path | None, typer.Option(help="A local folder with the config's encoder.")]
 
 
@@ -83,12 +100,18 @@ def score(
         bool, typer.Option("--any-language", help="Score documents that are not in English, too.")
     ] = False,
     threads: Threads = None,
+    precision: Precision = None,
+    recall: Recall = None,
+    prior: Prior = None,
+    abstain: Abstain = None,
 ) -> None:
     """Score articles into one file. Exit code 1: finished, but documents were skipped."""
     from stancewire.scoring import score_paths
     from stancewire.summary import printable, summary_table
 
-    classifier = _load(model, threads)
+    classifier = _load(
+        model, threads, precision=precision, recall=recall, prior=_shares(prior), abstain=abstain
+    )
     with _scoring_progress() as on_progress:
         result = score_paths(
             classifier, paths, out, overwrite=overwrite, any_language=any_language, on_progress=on_progress
@@ -111,19 +134,28 @@ def predict(
     ] = None,
     model: Model = None,
     as_json: Json = False,
+    precision: Precision = None,
+    recall: Recall = None,
+    prior: Prior = None,
+    abstain: Abstain = None,
 ) -> None:
     """Read single sentences, given here or one a line on standard input."""
     texts = sentences or [line for line in _read_lines() if line.strip()]
     if not texts:
         raise StancewireError('there is no sentence: stancewire predict "If they cross, we will respond."')
-    predictions = _load(model).predict(texts)
+    classifier = _load(model, precision=precision, recall=recall, prior=_shares(prior), abstain=abstain)
+    predictions = classifier.predict(texts)
     if as_json:
+        from stancewire.formats import stance_values
+
         for prediction in predictions:
             _write_json(
                 {
                     "text": prediction.text,
                     "probabilities": dict(prediction.probabilities),
-                    "stances": [stance.label for stance in prediction.stances],
+                    "stances": [stance_values(stance) for stance in prediction.stances],
+                    "risk": prediction.risk,
+                    "uncertain": prediction.uncertain,
                 }
             )
     else:
@@ -151,6 +183,34 @@ def info(
         _write_json(values)
     else:
         _console().print_json(json.dumps(values))
+
+
+@app.command()
+@_polite
+def report(
+    scores: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote.")],
+    out: Annotated[Path, typer.Option(help="The page to write: .html.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Make one page of scores, to look at in a browser: counts, who to whom, and the articles."""
+    from stancewire.provenance import read_provenance
+    from stancewire.report import write_report
+    from stancewire.summary import printable
+
+    with _progress("documents", read_provenance(scores).documents) as advance:
+        written = write_report(scores, out, overwrite=overwrite, on_progress=advance)
+    _console().print(
+        f"{printable(str(out))}, {max(written.size / 1e6, 0.1):.1f} MB, is ready: open it in a browser.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if written.extent != "all":
+        _console().print(
+            f"The articles are too many for one page: it has stances of {written.articles:,} of "
+            f"{written.documents:,}, and the counts of all.",
+            highlight=False,
+        )
 
 
 @app.command()
@@ -197,34 +257,6 @@ def events(
         highlight=False,
         soft_wrap=True,
     )
-
-
-@app.command()
-@_polite
-def report(
-    scores: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote.")],
-    out: Annotated[Path, typer.Option(help="The page to write: .html.")],
-    overwrite: Overwrite = False,
-) -> None:
-    """Make one page of scores, to look at in a browser: counts, who to whom, and the articles."""
-    from stancewire.provenance import read_provenance
-    from stancewire.report import write_report
-    from stancewire.summary import printable
-
-    with _progress("documents", read_provenance(scores).documents) as advance:
-        written = write_report(scores, out, overwrite=overwrite, on_progress=advance)
-    _console().print(
-        f"{printable(str(out))}, {written.size / 1e6:.1f} MB, is ready: open it in a browser.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    if written.extent != "all":
-        _console().print(
-            f"The articles are too many for one page: it has stances of {written.articles:,} of "
-            f"{written.documents:,}, and the counts of all.",
-            highlight=False,
-        )
 
 
 @app.command()
@@ -335,11 +367,59 @@ def train(
     settings = read_config(config, overrides or ())
     folder = out or Path("runs") / settings.name
     result = fine_tune(settings, folder, encoder=encoder, resume=resume, overwrite=overwrite)
-    for split, figures in result.record.figures.items():
-        _console().print(f"{split}: macro-F1 {figures['macro_f1']['value']:.3f}", highlight=False)
-    _console().print(
-        f"{result.folder} is ready: stancewire export {result.folder} --out models/{settings.name}"
-    )
+    _tell_trained(result, settings.name)
+
+
+@app.command()
+@_polite
+def distill(
+    config: Annotated[Path, typer.Argument(help="A configuration with a section distillation.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, such as training.epochs=3; any number.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; by default runs/NAME.")] = None,
+    encoder: Encoder = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="A trained folder to learn from; of several the mean.")
+    ] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(help="Unlabelled text for the teacher: articles, or a .jsonl or .csv of sentences."),
+    ] = None,
+    lessons: Annotated[
+        Path | None, typer.Option(help="A folder for what the teacher says, to keep or to take up.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was cut short.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fine-tune a small model on an annotated corpus and on what a teacher says."""
+    _need_extra("distill")
+    from stancewire_training.config import read_config
+    from stancewire_training.data import load_corpus, to_arrays
+    from stancewire_training.distillation import prepare_lessons
+    from stancewire_training.trainer import train as fine_tune
+
+    settings = read_config(config, overrides or ())
+    folder = out or Path("runs") / settings.name
+    corpus = load_corpus(settings.data.corpus)
+    if teacher and lessons is None:
+        lessons = folder.with_name(folder.name + "-lessons")
+    with _console(stderr=True).status("preparing the lessons") as status:
+        taught = prepare_lessons(
+            settings,
+            corpus.labels,
+            to_arrays(corpus.splits["train"])[0],
+            lessons,
+            teacher or (),
+            text or (),
+            on_progress=lambda what, done, total: status.update(
+                f"asking about {what}: {done:,} of {total:,}"
+            ),
+        )
+    result = fine_tune(settings, folder, encoder=encoder, lessons=taught, resume=resume, overwrite=overwrite)
+    _tell_trained(result, settings.name)
 
 
 @app.command()
@@ -350,6 +430,10 @@ def export(
     to: Annotated[
         str, typer.Option(help="onnx: a model folder; transformers: a checkpoint of one.")
     ] = "onnx",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Annotated sentences to fit probabilities and thresholds on, such as real news."),
+    ] = None,
     evaluations: Annotated[
         list[str] | None,
         typer.Option("--evaluate", help="NAME=DATA: measure on it too, for the model card."),
@@ -365,7 +449,7 @@ def export(
         _console().print(f"{write_transformers(source, out)} loads in transformers", highlight=False)
     elif to == "onnx":
         named = dict(_named_path(entry) for entry in evaluations or ())
-        report = to_onnx(source, out, evaluations=named, overwrite=overwrite)
+        report = to_onnx(source, out, calibrate=calibrate, evaluations=named, overwrite=overwrite)
         _console().print(
             f"{report.folder}: {report.model_bytes / 1e6:.1f} MB; on validation int8 moves a probability by "
             f"at most {report.loss.largest_probability_change:.3f}, and macro-F1 from "
@@ -376,10 +460,47 @@ def export(
         raise StancewireError(f"--to {to}: should be onnx or transformers")
 
 
-def _load(model: str | None, threads: int | None = None) -> StanceClassifier:
-    from stancewire.classifier import StanceClassifier
+def _tell_trained(result: TrainedModel, name: str) -> None:
+    for split, figures in result.record.figures.items():
+        _console().print(f"{split}: macro-F1 {figures['macro_f1']['value']:.3f}", highlight=False)
+    _console().print(f"{result.folder} is ready: stancewire export {result.folder} --out models/{name}")
 
-    return StanceClassifier.load(model, threads=threads)
+
+def _load(
+    model: str | None,
+    threads: int | None = None,
+    *,
+    precision: float | None = None,
+    recall: float | None = None,
+    prior: Mapping[str, float] | None = None,
+    abstain: float | None = None,
+) -> StanceClassifier:
+    from stancewire.classifier import StanceClassifier
+    from stancewire.operating_point import NEVER
+
+    classifier = StanceClassifier.load(
+        model, threads=threads, precision=precision, recall=recall, prior=prior, abstain=abstain
+    )
+    for label, threshold in classifier.thresholds.items():
+        if threshold >= NEVER:
+            _console(stderr=True).print(
+                f"stancewire: {label} never had that where the model was calibrated: it is not marked at all",
+                markup=False,
+            )
+    return classifier
+
+
+def _shares(entries: Sequence[str] | None) -> dict[str, float]:
+    shares = {}
+    for entry in entries or ():
+        label, sign, share = entry.partition("=")
+        try:
+            shares[label] = float(share)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise StancewireError(f"--prior {entry}: should be LABEL=SHARE, the share between 0 and 1")
+    return shares
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -429,8 +550,20 @@ def _print_predictions(predictions: list[Prediction]) -> None:
             Text(f"{probability:.3f}", style="bold" if label in held else "dim")
             for label, probability in prediction.probabilities.items()
         ]
-        table.add_row(*cells, Text(printable(prediction.text)))
+        said = Text(printable(prediction.text))
+        for stance in prediction.stances:
+            said.append(f"\n{_who_to_whom(stance)}", style="dim")
+        table.add_row(*cells, said)
     _console().print(table)
+
+
+def _who_to_whom(stance: Stance) -> str:
+    from stancewire.summary import printable
+
+    writer = "the writer" if stance.source_kind == "author" else "?"
+    source = writer if stance.source is None else printable(stance.source.text)
+    target = "" if stance.target is None else f" \u2192 {printable(stance.target.text)}"
+    return f"{stance.label}: {source}{target}"
 
 
 def _named_path(entry: str) -> tuple[str, Path]:

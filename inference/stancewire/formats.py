@@ -18,11 +18,12 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from stancewire.classifier import ScoredSentence
+from stancewire.classifier import ScoredSentence, Stance
 from stancewire.documents import Document
 from stancewire.errors import StancewireError
 from stancewire.language import Language
 from stancewire.provenance import METADATA_KEY, Provenance
+from stancewire.spans import ROLES, Span
 
 PROBABILITY_PREFIX: Final = "p_"
 """What stands before a label in the name of its column, so that no label can take another column's name."""
@@ -81,7 +82,9 @@ class JsonLines(Format):
                     "probabilities": {
                         label: _shortest(sentence.probabilities[label]) for label in self._labels
                     },
-                    "stances": [stance.label for stance in sentence.stances],
+                    "stances": [stance_values(stance) for stance in sentence.stances],
+                    "risk": _shortest(sentence.risk),
+                    "uncertain": sentence.uncertain,
                 }
                 for sentence in scored.sentences
             ],
@@ -112,9 +115,8 @@ class Csv(Format):
 
     def write(self, scored: ScoredDocument) -> None:
         """Append one document."""
-        for *values, stances, code, probability, encoding, repaired in _rows(scored, self._labels):
-            joined, flag = ";".join(stances), "true" if repaired else "false"
-            self._writer.writerow([*values, joined, code, probability, encoding, flag])
+        for row in _rows(scored, self._labels):
+            self._writer.writerow([_cell(value) for value in row])
 
     def finish(self, provenance: Provenance) -> None:
         """Write what is still pending."""
@@ -131,9 +133,13 @@ class Parquet(Format):
         super().__init__(stream, labels)
         types = [pa.string(), pa.int32(), pa.int32(), pa.int32(), pa.string()]
         types += [pa.float32()] * len(labels)
-        types += [pa.list_(pa.string()), pa.string(), pa.float32(), pa.string(), pa.bool_()]
+        types += [pa.list_(pa.string()), pa.float32(), pa.bool_()]
+        span = [pa.string(), pa.int32(), pa.int32(), pa.float32()]
+        types += [pa.string(), *span, *span] * len(labels)
+        types += [pa.string(), pa.float32(), pa.string(), pa.bool_()]
+        empty = {"language_probability", *_party_columns(labels)}
         self._schema = pa.schema(
-            pa.field(name, kind, nullable=name == "language_probability")
+            pa.field(name, kind, nullable=name in empty)
             for name, kind in zip(_columns(labels), types, strict=True)
         )
         self._writer = pq.ParquetWriter(stream, self._schema)
@@ -174,15 +180,46 @@ FORMATS: Final[dict[str, type[Format]]] = {".jsonl": JsonLines, ".csv": Csv, ".p
 """The forms by the suffix of the output."""
 
 
+def stance_values(stance: Stance) -> dict[str, Any]:
+    """Make the JSON object of a stance: label, probability, source_kind, source and target."""
+    return {
+        "label": stance.label,
+        "probability": _shortest(stance.probability),
+        "source_kind": stance.source_kind,
+        "source": _span_values(stance.source),
+        "target": _span_values(stance.target),
+    }
+
+
+def _span_values(span: Span | None) -> dict[str, Any] | None:
+    if span is None:
+        return None
+    return {
+        "text": span.text,
+        "start": span.start,
+        "end": span.end,
+        "probability": _shortest(span.probability),
+    }
+
+
 def _columns(labels: Sequence[str]) -> list[str]:
     probabilities = [PROBABILITY_PREFIX + label for label in labels]
     text = ["document", "sentence", "start", "end", "text"]
-    return [*text, *probabilities, "stances", "language", "language_probability", "encoding", "repaired"]
+    document = ["language", "language_probability", "encoding", "repaired"]
+    return [*text, *probabilities, "stances", "risk", "uncertain", *_party_columns(labels), *document]
+
+
+def _party_columns(labels: Sequence[str]) -> list[str]:
+    # What comes before a label is one of nine words, so that no label can take another column's name.
+    parts = ["source_kind"]
+    parts += [f"{role}_{part}" for role in ROLES for part in ("text", "start", "end", "p")]
+    return [f"{part}_{label}" for label in labels for part in parts]
 
 
 def _rows(scored: ScoredDocument, labels: Sequence[str]) -> Iterator[list[Any]]:
     document, language = scored.document, scored.language
     for position, sentence in enumerate(scored.sentences):
+        held = {stance.label: stance for stance in sentence.stances}
         yield [
             without_surrogates(document.id),
             position,
@@ -191,11 +228,35 @@ def _rows(scored: ScoredDocument, labels: Sequence[str]) -> Iterator[list[Any]]:
             without_surrogates(sentence.text),
             *(_shortest(sentence.probabilities[label]) for label in labels),
             [stance.label for stance in sentence.stances],
+            _shortest(sentence.risk),
+            sentence.uncertain,
+            *(value for label in labels for value in _party_values(held.get(label))),
             language.code,
             language.probability,
             document.encoding,
             document.repaired,
         ]
+
+
+def _party_values(stance: Stance | None) -> list[Any]:
+    if stance is None:
+        return [None] * (1 + 4 * len(ROLES))
+    values: list[Any] = [stance.source_kind]
+    for span in (stance.source, stance.target):
+        if span is None:
+            values += [None] * 4
+        else:
+            probability = _shortest(span.probability)
+            values += [without_surrogates(span.text), span.start, span.end, probability]
+    return values
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return ";".join(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value
 
 
 def _shortest(probability: float) -> float:

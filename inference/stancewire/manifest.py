@@ -17,11 +17,25 @@ from typing import Any, Final
 
 from stancewire.errors import StancewireError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "stance.json"
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 DEFAULT_MODEL: Final = "stance-small"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a model's probabilities were calibrated on, and what a threshold costs there.
+
+    `shares` has the share of the `sentences` that hold each label; `curves` for each label the points
+    `(threshold, precision, recall)` that can be chosen from, thresholds rising.
+    """
+
+    data: str
+    sentences: int
+    shares: Mapping[str, float]
+    curves: Mapping[str, tuple[tuple[float, float, float], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,8 @@ class Manifest:
 
     `labels` are in the order of the model's outputs; `thresholds` has one probability a label, at or above
     which the stance is said to hold; `max_length` is the token budget of one window, special tokens included;
-    `files` maps each other file of the folder to its SHA-256; `provenance` says what made the model.
+    `files` maps each other file of the folder to its SHA-256; `provenance` says what made the model;
+    `calibration` is None for a model of which nothing is known but its thresholds.
     """
 
     name: str
@@ -39,12 +54,13 @@ class Manifest:
     max_length: int
     files: Mapping[str, str]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
     format: int = FORMAT
 
     def to_json(self) -> str:
         """Write the manifest as the text of `stance.json`; thresholds stand there by label."""
         values = asdict(self) | {"thresholds": dict(zip(self.labels, self.thresholds, strict=True))}
-        order = ("format", "name", "labels", "thresholds", "max_length", "files", "provenance")
+        order = ("format", "name", "labels", "thresholds", "calibration", "max_length", "files", "provenance")
         return json.dumps({key: values[key] for key in order}, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -76,6 +92,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
         max_length=values["max_length"],
         files=values["files"],
         provenance=values.get("provenance", {}),
+        calibration=_read_calibration(values.get("calibration"), labels, where),
         format=values["format"],
     )
 
@@ -130,6 +147,29 @@ def sha256_of(path: Path) -> str:
     """Compute the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_calibration(values: Any, labels: list[str], where: str) -> Calibration | None:
+    if values is None:
+        return None
+    try:
+        return Calibration(
+            str(values["data"]),
+            int(values["sentences"]),
+            {label: float(values["shares"][label]) for label in labels},
+            {label: tuple(_point(entry) for entry in values["curves"][label]) for label in labels},
+        )
+    except (KeyError, TypeError, ValueError):
+        raise StancewireError(
+            f"{where}: calibration should have data, sentences, and shares and curves of each label"
+        ) from None
+
+
+def _point(entry: Any) -> tuple[float, float, float]:
+    threshold, precision, recall = (float(value) for value in entry)
+    if not all(map(_is_share, (threshold, precision, recall))):
+        raise ValueError(entry)
+    return threshold, precision, recall
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:

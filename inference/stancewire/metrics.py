@@ -89,6 +89,27 @@ def best_thresholds(probabilities: ArrayLike, targets: ArrayLike) -> Floats:
     return np.array([_best_threshold(*columns) for columns in zip(scores.T, held.T, strict=True)])
 
 
+def threshold_curve(
+    probabilities: ArrayLike, targets: ArrayLike, points: int = 64
+) -> tuple[tuple[float, float, float], ...]:
+    """List what thresholds of one label cost: `(threshold, precision, recall)`, thresholds rising.
+
+    `probabilities` and `targets` are `[sentences]`. At most `points` of the probabilities that sentences have
+    are taken, at equal distances of the ranks of those that hold the label.
+    """
+    scores, held = np.asarray(probabilities, np.float64), np.asarray(targets) > 0.5
+    candidates = np.unique(scores[held])
+    if not len(candidates):
+        return ()
+    kept = np.unique(np.linspace(0, len(candidates) - 1, points).round().astype(int))
+    curve = []
+    for threshold in candidates[kept]:
+        decided = scores >= threshold
+        hits = float((decided & held).sum())
+        curve.append((float(threshold), hits / float(decided.sum()), hits / float(held.sum())))
+    return tuple(curve)
+
+
 def measure(
     labels: Sequence[str],
     targets: ArrayLike,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from stancewire.documents import Skipped
 from stancewire.errors import StancewireError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 METADATA_KEY: Final = "stancewire"
 """The key of a Parquet file's metadata under which the provenance stands, as JSON."""
 
@@ -33,7 +33,7 @@ class Provenance:
     digest: str
     labels: tuple[str, ...]
     thresholds: Mapping[str, float]
-    settings: Mapping[str, bool | int]
+    settings: Mapping[str, Any]
     libraries: Mapping[str, str]
     documents: int
     sentences: int

@@ -1,4 +1,4 @@
-"""From sentences to probabilities: tokenizers and onnxruntime, nothing else.
+"""From sentences to probabilities and parties: tokenizers and onnxruntime, nothing else.
 
 Dynamic int8 quantization takes the range of each activation over the whole batch, so a sentence's probability
 would move with its neighbours. Here each window of tokens is one run of its own, unpadded, on one thread;
@@ -9,74 +9,122 @@ bits whatever stands beside it, in whatever order, on however many threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from stancewire.errors import StancewireError
 from stancewire.manifest import MODEL, TOKENIZER, Manifest
+from stancewire.spans import POINTERS, Parties, find_parties
 
 # Sentences a thread takes at a time: enough to make the hand-over cheap, few enough to keep all threads busy.
 _SLICE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceReading:
+    """What the model says of a sentence: a probability a label, and the parties of each label that holds.
+
+    `probabilities` is float32 `[labels]`; `parties` is keyed by the label's position, and empty for a model
+    that knows no spans.
+    """
+
+    probabilities: NDArray[np.float32]
+    parties: Mapping[int, Parties] = field(default_factory=dict)
 
 
 class OnnxRuntime:
     """The model of one folder, ready to run; safe to call from several threads.
 
     `threads` is the number of sentences under way at once; None takes the processors that this process may
-    use. Raises StancewireError if the tokenizer or the graph cannot be read, or is not of the expected form.
+    use. `shifts` are added to the logits `[labels]`. Raises StancewireError if the tokenizer or the graph
+    cannot be read, or is not of the expected form.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        threads: int | None = None,
+        shifts: NDArray[np.float32] | None = None,
+    ) -> None:
         if threads is not None and threads < 1:
             raise StancewireError(f"threads should be at least 1, not {threads}")
         self.threads = threads or available_processors()
         self._labels = len(manifest.labels)
         self._tokenizer = _read_tokenizer(folder / TOKENIZER, manifest.max_length)
+        self._shifts = np.zeros(self._labels, dtype=np.float32) if shifts is None else shifts
+        self._thresholds = np.array(manifest.thresholds, dtype=np.float64)
         self._session = _open_session(folder / MODEL, self._labels)
+        self.has_spans = len(self._session.get_outputs()) > 1
         self._pool: ThreadPoolExecutor | None = None
+
+    def read(
+        self, sentences: Sequence[str], on_progress: Callable[[int], object] | None = None
+    ) -> list[SentenceReading]:
+        """Read sentences, in order.
+
+        A sentence longer than the model's token budget is read in windows that overlap by half; each label
+        takes the highest probability that any window gives it, and its parties from that window.
+        `on_progress` is told how many sentences were just finished.
+        """
+        slices = [sentences[start : start + _SLICE] for start in range(0, len(sentences), _SLICE)]
+        readings: list[SentenceReading] = []
+        done = map(self._run_slice, slices) if self.threads == 1 or len(slices) < 2 else self._spread(slices)
+        for block in done:
+            readings += block
+            if on_progress is not None:
+                on_progress(len(block))
+        return readings
 
     def probabilities(
         self, sentences: Sequence[str], on_progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float32]:
-        """Compute the probability of each label for each sentence: float32 `[sentences, labels]`.
-
-        A sentence longer than the model's token budget is read in windows that overlap by half, and each
-        label takes the highest probability that any window gives it. `on_progress` is told how many sentences
-        were just finished.
-        """
-        slices = [sentences[start : start + _SLICE] for start in range(0, len(sentences), _SLICE)]
-        blocks = [np.empty((0, self._labels), dtype=np.float32)]
-        done = map(self._run_slice, slices) if self.threads == 1 or len(slices) < 2 else self._spread(slices)
-        for block in done:
-            blocks.append(block)
-            if on_progress is not None:
-                on_progress(len(block))
-        return np.concatenate(blocks)
+        """Compute the probability of each label for each sentence, as `read` does: `[sentences, labels]`."""
+        rows = [reading.probabilities for reading in self.read(sentences, on_progress)]
+        return np.stack(rows) if rows else np.empty((0, self._labels), dtype=np.float32)
 
     def _spread(self, slices: list[Sequence[str]]) -> Any:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="stancewire")
         return self._pool.map(self._run_slice, slices)
 
-    def _run_slice(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        encodings = self._tokenizer.encode_batch_fast([_encodable(sentence) for sentence in sentences])
-        return np.stack(
-            [
-                np.max([self._run_window(window.ids) for window in (encoding, *encoding.overflowing)], axis=0)
-                for encoding in encodings
-            ]
-        )
+    def _run_slice(self, sentences: Sequence[str]) -> list[SentenceReading]:
+        encodings = self._tokenizer.encode_batch([_encodable(sentence) for sentence in sentences])
+        return [
+            self._read_sentence(sentence, (encoding, *encoding.overflowing))
+            for sentence, encoding in zip(sentences, encodings, strict=True)
+        ]
 
-    def _run_window(self, token_ids: list[int]) -> NDArray[np.float32]:
-        (logits,) = self._session.run(None, {"input_ids": np.array([token_ids], dtype=np.int64)})
-        return sigmoid(logits[0])
+    def _read_sentence(self, sentence: str, windows: tuple[Encoding, ...]) -> SentenceReading:
+        outputs = [
+            self._session.run(None, {"input_ids": np.array([window.ids], dtype=np.int64)})
+            for window in windows
+        ]
+        by_window = np.stack([sigmoid(output[0][0] + self._shifts) for output in outputs])
+        probabilities = by_window.max(axis=0)
+        if not self.has_spans:
+            return SentenceReading(probabilities)
+        best = by_window.argmax(axis=0)
+        held = np.flatnonzero(probabilities >= self._thresholds).tolist()
+        return SentenceReading(
+            probabilities,
+            {
+                label: find_parties(
+                    outputs[best[label]][1][0, :, label * POINTERS : (label + 1) * POINTERS],
+                    windows[best[label]].offsets,
+                    sentence,
+                )
+                for label in held
+            },
+        )
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -85,6 +133,12 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         probabilities: NDArray[np.float32] = np.float32(1) / (np.float32(1) + np.exp(-logits))
     return probabilities
+
+
+def logits_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn probabilities back into logits, in float32; 0 and 1, which have none, count as nearly so."""
+    inside = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.log(inside / (1 - inside)).astype(np.float32)
 
 
 def available_processors() -> int:
@@ -116,13 +170,16 @@ def _open_session(path: Path, labels: int) -> ort.InferenceSession:
     except Exception as error:  # onnxruntime's errors have no common class but this
         raise StancewireError(f"{path} is not a model that onnxruntime can read: {error}") from None
     inputs = [entry.name for entry in session.get_inputs()]
-    if inputs != ["input_ids"] or len(session.get_outputs()) != 1:
+    outputs = [entry.name for entry in session.get_outputs()]
+    if inputs != ["input_ids"] or outputs not in (["logits"], ["logits", "spans"]):
         raise StancewireError(
-            f"{path} should have the input input_ids and one output, it has the inputs {inputs}"
+            f"{path} should have the input input_ids and the outputs logits and, if it knows them, spans; "
+            f"it has {', '.join(inputs)} and {', '.join(outputs)}"
         )
-    found = session.get_outputs()[0].shape[-1]
-    if found != labels:
-        raise StancewireError(
-            f"{path} gives {found} figures a sentence, its manifest names {labels} label(s)"
-        )
+    for entry, expected in zip(session.get_outputs(), (labels, labels * POINTERS), strict=False):
+        found = entry.shape[-1]
+        if found != expected:
+            raise StancewireError(
+                f"{path} gives {found} figures as {entry.name}, its manifest names {labels} label(s)"
+            )
     return session

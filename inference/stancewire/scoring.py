@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stancewire import __version__
 from stancewire.decoding import UTF8
@@ -123,7 +123,13 @@ def score_paths(
                 if reading.reason is None and reading.document and reading.language:
                     output.write(ScoredDocument(reading.document, reading.language, sentences))
             report(Progress(tally.done, len(found.sources), tally.sentences))
-        provenance = tally.provenance(classifier, {"any_language": any_language, "max_bytes": MAX_BYTES})
+        settings = {
+            "any_language": any_language,
+            "max_bytes": MAX_BYTES,
+            "prior": classifier.prior,
+            "abstain": classifier.abstain,
+        }
+        provenance = tally.provenance(classifier, settings)
         output.commit(provenance)
     return ScoringResult(out, provenance, tally.strongest())
 
@@ -168,7 +174,7 @@ class _Tally:
             for label, heap in self._heaps.items()
         }
 
-    def provenance(self, classifier: StanceClassifier, settings: Mapping[str, bool | int]) -> Provenance:
+    def provenance(self, classifier: StanceClassifier, settings: Mapping[str, Any]) -> Provenance:
         return Provenance(
             stancewire=__version__,
             model=classifier.manifest.name,

@@ -91,6 +91,16 @@ def unwrap(sentence: str) -> str:
     return " ".join(sentence.split())
 
 
+def unwrapped_offsets(sentence: str) -> list[int]:
+    """Say for each character of `unwrap(sentence)` where it stands in `sentence`."""
+    offsets: list[int] = []
+    for word in re.finditer(r"\S+", sentence):
+        if offsets:
+            offsets.append(word.start() - 1)
+        offsets.extend(range(word.start(), word.end()))
+    return offsets
+
+
 def _view(document: str) -> str:
     """Return the document as sentencex is to see it, character for character.
 

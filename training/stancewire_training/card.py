@@ -11,6 +11,7 @@ from stancewire_training.config import Config
 from stancewire_training.record import TrainingRecord
 
 if TYPE_CHECKING:
+    from stancewire.manifest import Calibration
     from stancewire_training.export import QuantizationLoss
 
 
@@ -19,11 +20,13 @@ def write_card(
     record: TrainingRecord,
     loss: QuantizationLoss | None = None,
     evaluations: Mapping[str, Mapping[str, Any]] | None = None,
+    calibration: Calibration | None = None,
 ) -> str:
     """Write the README.md of a model folder, with the front matter of a Hugging Face model card.
 
     `loss` says what int8 changed and is given for an exported model; `evaluations` maps the name of further
-    data to the JSON document of `stancewire evaluate --json` on it.
+    data to the JSON document of `stancewire evaluate --json` on it; `calibration` says what the probabilities
+    of an exported model were fitted on.
     """
     # A trained folder has no int8 weights yet: what its training measured is what it is.
     precision = "" if loss is None else ", in float32, before quantization"
@@ -31,7 +34,7 @@ def write_card(
         _front_matter(config),
         f"# {config.name}\n\n{config.description}",
         _making(config, record),
-        _thresholds(record),
+        _thresholds(record, calibration),
         *(_figures(f"The {split} split{precision}", figures) for split, figures in record.figures.items()),
         *(_figures(name, document) for name, document in (evaluations or {}).items()),
     ]
@@ -64,7 +67,22 @@ def _making(config: Config, record: TrainingRecord) -> str:
         f"- Fine-tuned with seed {record.seed} by `stancewire train` from the configuration that lies beside "
         "the trained weights, and in `stance.json`.\n"
         f"- {_chosen_on_validation(config, record)}\n"
+        f"{_taught(config, record)}"
         f"- Libraries: {versions}."
+    )
+
+
+def _taught(config: Config, record: TrainingRecord) -> str:
+    if record.distillation is None or config.distillation is None:
+        return ""
+    names = " and ".join(
+        f"{teacher['name']} (`{teacher['config']['encoder']['name']}`)"
+        for teacher in record.distillation["teachers"]
+    )
+    count, text = record.distillation["text_sentences"], config.distillation.text.strip()
+    return (
+        f"- Taught by {names}: its probabilities for the training sentences, and for {count:,} unlabelled "
+        f"sentences ({text}).\n"
     )
 
 
@@ -83,11 +101,21 @@ def _chosen_on_validation(config: Config, record: TrainingRecord) -> str:
     return " ".join(parts)
 
 
-def _thresholds(record: TrainingRecord) -> str:
+def _thresholds(record: TrainingRecord, calibration: Calibration | None) -> str:
+    shares = {} if calibration is None else calibration.shares
     rows = "\n".join(
-        f"| {label} | {value:.3f} |" for label, value in zip(record.labels, record.thresholds, strict=True)
+        f"| {label} | {value:.3f} |" + (f" {shares[label]:.1%} |" if shares else "")
+        for label, value in zip(record.labels, record.thresholds, strict=True)
     )
-    return f"## Labels and thresholds\n\n| label | holds from this probability |\n| --- | --- |\n{rows}"
+    head, rule = "| label | holds from this probability |", "| --- | --- |"
+    if calibration is None:
+        return f"## Labels and thresholds\n\n{head}\n{rule}\n{rows}"
+    return (
+        f"## Labels and thresholds\n\n{head} share of the sentences |\n{rule} --- |\n{rows}\n\n"
+        f"Probabilities and thresholds were fitted on {calibration.sentences:,} sentences "
+        f"({calibration.data}), of which the last column gives the shares that hold each label. Where shares "
+        "differ, `--prior LABEL=SHARE` moves the probabilities."
+    )
 
 
 def _figures(name: str, figures: Mapping[str, Any]) -> str:
@@ -111,8 +139,9 @@ def _int8(loss: QuantizationLoss) -> str:
     return (
         "## What int8 changes\n\n"
         "On the validation split the largest change of any probability is "
-        f"{loss.largest_probability_change:.3f}; macro-F1 is {loss.macro_f1_float32:.3f} in float32 and "
-        f"{loss.macro_f1_int8:.3f} in int8."
+        f"{loss.largest_probability_change:.3f}, the mean change {loss.mean_probability_change:.4f}; "
+        f"macro-F1 is {loss.macro_f1_float32:.3f} in float32 and {loss.macro_f1_int8:.3f} in int8, each with "
+        "the thresholds that are best for it there."
     )
 
 

@@ -10,7 +10,7 @@ import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -70,10 +70,14 @@ class TrainingConfig(_Section):
     """AdamW's weight decay; biases and layer norms have none."""
     warmup_share: Rate
     """The share of all steps over which the learning rate rises from 0."""
+    frozen_layers: Annotated[int, Field(ge=0)]
+    """Layers of the encoder, from the embeddings up, that stay as they are; 0: all are trained."""
     hidden_dropout: Rate
     """Dropout inside the encoder."""
     head_dropout: Rate
     """Dropout before the last layer."""
+    span_weight: Annotated[float, Field(ge=0.0, le=10.0)]
+    """How much the loss of sources and targets counts beside that of the labels; 0: they are not learnt."""
     max_gradient_norm: Annotated[float, Field(gt=0.0)]
     """Gradients are scaled down to this norm."""
     bf16: bool
@@ -84,8 +88,27 @@ class TrainingConfig(_Section):
     """The seed of everything random: head, dropout, order of the sentences."""
 
 
+class DistillationConfig(_Section):
+    """What a student learns from a teacher, besides the annotated labels."""
+
+    soft_targets: Words
+    """The teacher's probabilities for the training sentences, as `stancewire distill` keeps them."""
+    hard_share: Share
+    """How much the annotated label counts in the target of a training sentence; the teacher has the rest."""
+    text: str
+    """What the unlabelled text was, for the model card."""
+    text_sentences: Annotated[int, Field(ge=0)]
+    """At most so many sentences of unlabelled text."""
+    empty_share: Rate
+    """At most this share of them without a stance, by the teacher."""
+    min_words: Positive
+    """Shorter ones are left out."""
+    max_words: Positive
+    """Longer ones are left out."""
+
+
 class CalibrationConfig(_Section):
-    """How logits become probabilities, on the validation split."""
+    """How logits become probabilities: in training on the validation split, in export on what it is given."""
 
     method: Literal["platt", "none"]
     """platt: a slope and an intercept a label, folded into the last layer. none: the logits as they are."""
@@ -103,7 +126,7 @@ class ExportConfig(_Section):
 
 
 class Config(_Section):
-    """One model: its name and the five parts of its making."""
+    """One model: its name and the parts of its making."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     """The model's name, and that of its folder."""
@@ -112,6 +135,8 @@ class Config(_Section):
     encoder: EncoderConfig
     data: DataConfig
     training: TrainingConfig
+    distillation: DistillationConfig | None
+    """What a student learns from a teacher; null for a model that has none."""
     calibration: CalibrationConfig
     export: ExportConfig
 
@@ -224,7 +249,11 @@ def _number(value: Any) -> Any:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    # A section that may be null is one too.
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _sentence(problem: Any) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,17 @@ from tokenizers import Tokenizer
 from stancewire.annotations import read_annotated
 from stancewire.classifier import StanceClassifier
 from stancewire.errors import StancewireError
-from stancewire.evaluation import evaluate
+from stancewire.evaluation import evaluate, target_matrix
 from stancewire.manifest import MANIFEST, MODEL, TOKENIZER, Manifest, sha256_of
-from stancewire.metrics import decide, macro_f1
-from stancewire.runtime import sigmoid
+from stancewire.manifest import Calibration as ManifestCalibration
+from stancewire.metrics import best_thresholds, decide, macro_f1, threshold_curve
+from stancewire.runtime import logits_of, sigmoid
+from stancewire.segmentation import unwrap
+from stancewire_training.calibration import fit_platt
 from stancewire_training.card import write_card
 from stancewire_training.config import Config, read_config
-from stancewire_training.data import load_corpus, to_arrays
-from stancewire_training.graph import quantize, to_onnx
+from stancewire_training.data import Corpus, load_corpus, to_arrays
+from stancewire_training.graph import fold_into_graph, quantize, to_onnx
 from stancewire_training.model import compute_logits, load_checkpoint
 from stancewire_training.record import TrainingRecord, read_record
 from stancewire_training.run_folder import CONFIG
@@ -35,12 +38,19 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 
+# Training sentences whose activations are looked at before quantization.
+_SAMPLES = 150
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizationLoss:
-    """What int8 changes on validation: the largest change of a probability, macro-F1 before and after."""
+    """What int8 changes on validation: a probability at most and on average, and macro-F1.
+
+    Macro-F1 is before and after, each with the thresholds that are best for it.
+    """
 
     largest_probability_change: float
+    mean_probability_change: float
     macro_f1_float32: float
     macro_f1_int8: float
 
@@ -55,34 +65,99 @@ class ExportReport:
 
 
 def export(
-    checkpoint: Path, out: Path, *, evaluations: Mapping[str, Path] | None = None, overwrite: bool = False
+    checkpoint: Path,
+    out: Path,
+    *,
+    calibrate: Path | None = None,
+    evaluations: Mapping[str, Path] | None = None,
+    overwrite: bool = False,
 ) -> ExportReport:
     """Export a trained folder to `out`: `model.onnx` (int8), `tokenizer.json`, `stance.json`, `README.md`.
 
-    What quantization changes is measured on the validation split of the corpus that the model was trained on;
+    What quantization changes is measured on the validation split of the corpus that the model was trained on.
+    Slopes, intercepts and thresholds are then fitted anew, by the configuration's `calibration`, on what the
+    int8 model says of the annotated sentences of `calibrate`; without it, on validation, thresholds alone.
     `evaluations` maps names to further annotated files whose figures go into the model card. Raises
     StancewireError past the config's limits, if that corpus is not at hand or has changed, or if `out` exists
     and `overwrite` is not set or `out` is no model folder. The folder is made beside and renamed.
     """
     _refuse_to_lose(out, overwrite)
     record, config = read_record(checkpoint), read_config(checkpoint / CONFIG)
+    corpus = _corpus_of(config, record)
     model, tokenizer = load_checkpoint(checkpoint)
     beside = out.absolute().with_name(f".{out.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
-        quantize(to_onnx(model), beside / MODEL)
+        quantize(to_onnx(model), beside / MODEL, _samples(corpus, tokenizer))
         _write_tokenizer(tokenizer, beside / TOKENIZER)
         _write_manifest(beside, config, record, model, tokenizer)
-        loss = _measure(beside, config, record, model, tokenizer)
+        loss = _measure(beside, corpus, model, tokenizer)
         _refuse_past_limits(config, loss)
-        card = write_card(config, record, loss, _evaluate(beside, evaluations or {}))
+        record, calibration = _calibrate(beside, config, record, corpus, calibrate)
+        _write_manifest(beside, config, record, model, tokenizer, calibration)
+        card = write_card(config, record, loss, _evaluate(beside, evaluations or {}), calibration)
         (beside / CARD).write_text(card, encoding="utf-8")
-        _write_manifest(beside, config, record, model, tokenizer)
+        _write_manifest(beside, config, record, model, tokenizer, calibration)
         _swap_in(beside, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return ExportReport(out, (out / MODEL).stat().st_size, loss)
+
+
+def _corpus_of(config: Config, record: TrainingRecord) -> Corpus:
+    corpus = load_corpus(config.data.corpus)
+    if corpus.fingerprint != record.corpus_fingerprint:
+        raise StancewireError(
+            f"{config.data.corpus} has changed since the model was trained on it: "
+            "export from the corpus of that time, or train again"
+        )
+    return corpus
+
+
+def _samples(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    # Training sentences at equal distances: of each family some.
+    texts = to_arrays(corpus.splits["train"])[0]
+    chosen = texts[:: max(1, len(texts) // _SAMPLES)]
+    ids: list[list[int]] = tokenizer(chosen, truncation=True)["input_ids"]
+    return ids
+
+
+def _calibrate(
+    folder: Path, config: Config, record: TrainingRecord, corpus: Corpus, data: Path | None
+) -> tuple[TrainingRecord, ManifestCalibration]:
+    # On the int8 model, which is what is shipped.
+    if data is None:
+        name = "the validation split"
+        texts, targets = to_arrays(corpus.splits["validation"])
+    else:
+        name, sentences = data.stem, read_annotated(data)
+        texts = [unwrap(sentence.text) for sentence in sentences]
+        targets = target_matrix(sentences, record.labels).astype(np.float32)
+    probabilities = StanceClassifier.load(folder).probabilities(texts)
+    if data is not None and config.calibration.method == "platt":
+        fitted = fit_platt(logits_of(probabilities), targets, record.labels)
+        fold_into_graph(folder / MODEL, fitted.slopes, fitted.intercepts)
+        record = replace(
+            record,
+            slopes=tuple(a * b for a, b in zip(record.slopes, fitted.slopes, strict=True)),
+            intercepts=tuple(
+                a * b + c for a, b, c in zip(record.intercepts, fitted.slopes, fitted.intercepts, strict=True)
+            ),
+        )
+        logits = logits_of(probabilities) * np.array(fitted.slopes) + np.array(fitted.intercepts)
+        probabilities = sigmoid(logits.astype(np.float32))
+    if config.calibration.thresholds == "best_f1":
+        record = replace(record, thresholds=tuple(best_thresholds(probabilities, targets).tolist()))
+    return record, ManifestCalibration(
+        name,
+        len(texts),
+        dict(zip(record.labels, targets.mean(axis=0).tolist(), strict=True)),
+        {
+            label: threshold_curve(*columns)
+            for label, *columns in zip(record.labels, probabilities.T, targets.T, strict=True)
+        },
+    )
 
 
 def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
@@ -99,6 +174,7 @@ def _write_manifest(
     record: TrainingRecord,
     model: StanceForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
+    calibration: ManifestCalibration | None = None,
 ) -> None:
     special = {
         key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)
@@ -107,6 +183,7 @@ def _write_manifest(
         name=record.name,
         labels=record.labels,
         thresholds=record.thresholds,
+        calibration=calibration,
         max_length=record.max_length,
         files={path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST},
         provenance={
@@ -157,24 +234,19 @@ def _without_paths(architecture: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(
     folder: Path,
-    config: Config,
-    record: TrainingRecord,
+    corpus: Corpus,
     model: StanceForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
 ) -> QuantizationLoss:
-    corpus = load_corpus(config.data.corpus)
-    if corpus.fingerprint != record.corpus_fingerprint:
-        raise StancewireError(
-            f"{config.data.corpus} has changed since the model was trained on it: "
-            "export from the corpus of that time, or train again"
-        )
     texts, targets = to_arrays(corpus.splits["validation"])
     before = sigmoid(compute_logits(model, tokenizer, texts))
     after = StanceClassifier.load(folder).probabilities(texts)
+    # Each with its own best thresholds, as each would be shipped.
     return QuantizationLoss(
         largest_probability_change=float(np.abs(before - after).max()),
-        macro_f1_float32=macro_f1(targets, decide(before, record.thresholds)),
-        macro_f1_int8=macro_f1(targets, decide(after, record.thresholds)),
+        mean_probability_change=float(np.abs(before - after).mean()),
+        macro_f1_float32=macro_f1(targets, decide(before, best_thresholds(before, targets))),
+        macro_f1_int8=macro_f1(targets, decide(after, best_thresholds(after, targets))),
     )
 
 

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
-def build_model(config: Config, folder: Path, labels: Sequence[str]) -> StanceForSequenceClassification:
-    """Put a head of one logit a label on the encoder in `folder`, in float32.
+def build_model(
+    config: Config, folder: Path, labels: Sequence[str], *, spans: bool = False
+) -> StanceForSequenceClassification:
+    """Put a head of one logit a label on the encoder in `folder`, in float32; with `spans` one for them too.
 
-    The head is drawn from torch's present seed. If the folder is a checkpoint of ours, its encoder is taken,
-    and its head as well if that is for the same labels in the same order. Raises StancewireError if the
-    folder is no encoder that transformers can load, or if it cannot read `config.data.max_length` tokens.
+    The heads are drawn from torch's present seed. If the folder is a checkpoint of ours, its encoder is
+    taken, and its heads as well if they are for the same labels in the same order. Raises StancewireError if
+    the folder is no encoder that transformers can load, if it cannot read `config.data.max_length` tokens,
+    or has fewer layers than are to be frozen.
     """
     with readable(folder):
         found = AutoConfig.from_pretrained(folder)
@@ -36,6 +39,8 @@ def build_model(config: Config, folder: Path, labels: Sequence[str]) -> StanceFo
             StanceConfig(
                 encoder=encoder,
                 head_dropout=config.training.head_dropout,
+                spans=spans,
+                span_weight=config.training.span_weight if spans else 0.0,
                 id2label=dict(enumerate(labels)),
                 label2id={label: index for index, label in enumerate(labels)},
             )
@@ -45,6 +50,7 @@ def build_model(config: Config, folder: Path, labels: Sequence[str]) -> StanceFo
         else:
             model.encoder = _load_encoder(folder, encoder)
     _refuse_too_long(model, folder, config.data.max_length)
+    _freeze(model.encoder, config.training.frozen_layers)
     return model
 
 
@@ -134,6 +140,8 @@ def _take_over(model: StanceForSequenceClassification, source: StanceForSequence
     model.encoder.load_state_dict(source.encoder.state_dict())
     if source.config.id2label == model.config.id2label:
         model.classifier.load_state_dict(source.classifier.state_dict())
+        if model.span_classifier is not None and source.span_classifier is not None:
+            model.span_classifier.load_state_dict(source.span_classifier.state_dict())
 
 
 def _load_encoder(folder: Path, encoder: PreTrainedConfig) -> PreTrainedModel:
@@ -152,6 +160,18 @@ def _load_encoder(folder: Path, encoder: PreTrainedConfig) -> PreTrainedModel:
             "it is not this encoder's"
         )
     return model
+
+
+def _freeze(encoder: torch.nn.Module, count: int) -> None:
+    # The stack of layers is the one list of modules that every encoder has.
+    layers = next(module for module in encoder.modules() if isinstance(module, torch.nn.ModuleList))
+    if count > len(layers):
+        raise StancewireError(
+            f"training.frozen_layers is {count}, more than the encoder's {len(layers)} layers"
+        )
+    frozen = [] if count == 0 else [encoder.get_submodule("embeddings"), *layers[:count]]
+    for module in frozen:
+        module.requires_grad_(False)
 
 
 @torch.inference_mode()

@@ -19,7 +19,8 @@ class TrainingRecord:
     """The labels, thresholds and origin of trained weights.
 
     `slopes` and `intercepts` are those of the calibration, already folded into the weights; `figures` maps a
-    split to its measured figures; `versions` the libraries to theirs.
+    split to its measured figures; `versions` the libraries to theirs; `distillation` says who taught it, None
+    if nobody did.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TrainingRecord:
     seed: int
     versions: Mapping[str, str]
     figures: Mapping[str, Any]
+    distillation: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """Write the record as JSON; a figure that is not defined is null."""
@@ -54,7 +56,10 @@ def read_record(folder: Path) -> TrainingRecord:
 
 
 def _from_values(values: dict[str, Any]) -> TrainingRecord:
-    read = {entry.name: values[entry.name] for entry in fields(TrainingRecord)}
+    read = {
+        entry.name: values[entry.name] for entry in fields(TrainingRecord) if entry.name != "distillation"
+    }
+    read["distillation"] = values.get("distillation")
     for name, kind in _KINDS.items():
         if not isinstance(read[name], kind):
             raise TypeError(f"{name} is {read[name]!r}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 from transformers import (
     DataCollatorWithPadding,
@@ -30,6 +30,7 @@ from stancewire_training.calibration import Calibration, fit_platt, fold_into
 from stancewire_training.card import write_card
 from stancewire_training.config import Config
 from stancewire_training.data import Corpus, load_corpus, to_arrays
+from stancewire_training.distillation import Lessons
 from stancewire_training.encoder import fetch_encoder
 from stancewire_training.metric import compute_metrics_for
 from stancewire_training.model import build_model, compute_logits, load_tokenizer
@@ -42,6 +43,7 @@ from stancewire_training.run_folder import (
     refuse_to_mix,
 )
 from stancewire_training.sampling import LikeLengthTrainer
+from stancewire_training.span_labels import has_spans, span_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,9 +71,17 @@ class TrainedModel:
 
 
 def train(
-    config: Config, out: Path, *, encoder: Path | None = None, resume: bool = False, overwrite: bool = False
+    config: Config,
+    out: Path,
+    *,
+    encoder: Path | None = None,
+    lessons: Lessons | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> TrainedModel:
     """Fine-tune the encoder of `config` on its corpus and write the result into the folder `out`.
+
+    With `lessons` it learns from a teacher as well, by the configuration's `distillation`.
 
     The folder ends with the weights, the tokenizer, the resolved `config.yaml`, `training.json` and a model
     card; the Trainer's own state, pickles included, stays in `out/checkpoints`. An unfinished run is gone on
@@ -88,7 +98,8 @@ def train(
         raise StancewireError(f"{out} holds the encoder: name another folder with --out")
     tokenizer = load_tokenizer(folder, config.data.max_length)
     set_seed(config.training.seed)
-    model = build_model(config, folder, corpus.labels)
+    spans = config.training.span_weight > 0 and has_spans(corpus.splits["train"])
+    model = build_model(config, folder, corpus.labels, spans=spans)
     # After everything that can fail for a fault of the user's: only now may an older model go.
     if _is_first_process():
         prepare_folder(config, out, overwrite)
@@ -96,7 +107,7 @@ def train(
     trainer = LikeLengthTrainer(
         model=model,
         args=_arguments(config, (out / CHECKPOINTS).absolute(), epochs_to_train(config, checkpoint)),
-        train_dataset=encode_split(corpus, "train", tokenizer),
+        train_dataset=_training_rows(config, corpus, tokenizer, lessons),
         eval_dataset=encode_split(corpus, "validation", tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=compute_metrics_for(corpus.labels),
@@ -105,7 +116,8 @@ def train(
     )
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model = trainer.accelerator.unwrap_model(trainer.model)
-    record = _calibrate(config, corpus, model, tokenizer, folder)
+    teaching = None if lessons is None else lessons.provenance()
+    record = _calibrate(config, corpus, model, tokenizer, folder, teaching)
     if trainer.is_world_process_zero():
         _save(config, out, model, tokenizer, record)
     trainer.accelerator.wait_for_everyone()
@@ -113,18 +125,49 @@ def train(
 
 
 def encode_split(corpus: Corpus, split: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Encode a split for the Trainer: `input_ids`, their `length`, and float32 multi-hot `labels`."""
+    """Encode a split for the Trainer.
+
+    `input_ids`, their `length`, float32 multi-hot `labels`, and in `span_labels` the tokens that sources and
+    targets start and end at.
+    """
     texts, targets = to_arrays(corpus.splits[split])
-    encoded = tokenizer(texts, truncation=True, return_token_type_ids=False)
-    lengths = [len(ids) for ids in encoded["input_ids"]]
+    encoded = tokenizer(texts, truncation=True, return_token_type_ids=False, return_offsets_mapping=True)
+    stances = corpus.splits[split].with_format(None)["stances"]
+    rows = zip(texts, stances, encoded["offset_mapping"], strict=True)
     return Dataset.from_dict(
         {
             "input_ids": encoded["input_ids"],
             "attention_mask": encoded["attention_mask"],
-            "length": lengths,
+            "length": [len(ids) for ids in encoded["input_ids"]],
             "labels": list(targets),
+            "span_labels": [span_positions(*row, len(corpus.labels)) for row in rows],
         }
     )
+
+
+def _training_rows(
+    config: Config, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, lessons: Lessons | None
+) -> Dataset:
+    annotated = encode_split(corpus, "train", tokenizer)
+    if lessons is None or config.distillation is None:
+        return annotated
+    texts, labels = to_arrays(corpus.splits["train"])
+    mixed = lessons.targets(texts, labels, config.distillation.hard_share)
+    annotated = annotated.remove_columns("labels").add_column("labels", list(mixed))
+    if not lessons.texts:
+        return annotated
+    encoded = tokenizer(list(lessons.texts), truncation=True, return_token_type_ids=False)
+    unlabelled = Dataset.from_dict(
+        {
+            "input_ids": encoded["input_ids"],
+            "attention_mask": encoded["attention_mask"],
+            "length": [len(ids) for ids in encoded["input_ids"]],
+            "labels": list(lessons.probabilities),
+            "span_labels": [span_positions("", (), (), len(corpus.labels))] * len(lessons.texts),
+        }
+    )
+    columns = unlabelled.column_names
+    return concatenate_datasets([annotated, unlabelled.cast(annotated.select_columns(columns).features)])
 
 
 def make_optimizer(model: StanceForSequenceClassification, config: Config) -> torch.optim.Optimizer:
@@ -132,7 +175,10 @@ def make_optimizer(model: StanceForSequenceClassification, config: Config) -> to
     training = config.training
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        rate = training.head_learning_rate if name.startswith("classifier.") else training.learning_rate
+        if not parameter.requires_grad:
+            continue
+        head = name.startswith(("classifier.", "span_classifier."))
+        rate = training.head_learning_rate if head else training.learning_rate
         decay = training.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
@@ -167,6 +213,7 @@ def _arguments(config: Config, checkpoints: Path, epochs: int) -> TrainingArgume
         seed=training.seed,
         data_seed=training.seed,
         report_to="none",
+        label_names=["labels"],
         logging_steps=50,
         disable_tqdm=not os.isatty(2),
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -179,6 +226,7 @@ def _calibrate(
     model: StanceForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
     encoder: Path,
+    teaching: dict[str, Any] | None,
 ) -> TrainingRecord:
     texts, targets = to_arrays(corpus.splits["validation"])
     logits = compute_logits(model, tokenizer, texts)
@@ -207,6 +255,7 @@ def _calibrate(
         corpus_sentences={split: len(rows) for split, rows in corpus.splits.items()},
         encoder_sha256=sha256_of(encoder / "model.safetensors"),
         seed=config.training.seed,
+        distillation=teaching,
         versions={name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
         figures=figures,
     )
