@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -9,14 +10,25 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from stancewire import StancewireError
 from stancewire.cli import app
 from stancewire.duplicates import DuplicateFinder, compared_text
-from stancewire.events import AUTHOR, NOBODY, OTHER, count_events, period_start
+from stancewire.events import (
+    AUTHOR,
+    NOBODY,
+    OTHER,
+    count_events,
+    dyad_schema,
+    period_start,
+    sentence_schema,
+    unmatched_schema,
+)
 
 LABELS = ("threat", "denial")
 COPY = "The Russian foreign ministry on Monday denied that it plans to invade Ukraine in the coming weeks."
@@ -427,6 +439,32 @@ def test_a_table_of_something_else_is_refused(tmp_path, header):
 
     with pytest.raises(StancewireError, match="not what stancewire score writes"):
         count_events(scores, tmp_path / "dyads.csv")
+
+
+def test_the_page_has_every_column_and_option():
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    schemas = (dyad_schema(), sentence_schema(), unmatched_schema())
+    options = [
+        option for parameter in get_command(app).commands["events"].params for option in parameter.opts
+    ]
+
+    assert [name for schema in schemas for name in schema.names if f"`{name}`" not in page] == []
+    assert [name for name in options if name.startswith("--") and f"`{name}`" not in page] == []
+
+
+def test_the_pages_example_in_pandas_runs(tmp_path, corpus, monkeypatch):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    count_events(write_scores(tmp_path / "scores.jsonl", *corpus), tmp_path / "dyads.csv")
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    values = {}
+
+    exec(example, values)
+
+    assert values["monthly"]["denial"].tolist() == [1, 0]
+    assert values["undated"].sum() == 5
+    assert len(values["states"]) == 3
 
 
 @pytest.fixture
