@@ -196,6 +196,7 @@ def test_a_parquet_table_holds_what_the_csv_holds_with_types(tmp_path, corpus):
         "target_groups": ["state"],
         "stance": "denial",
         "probability": 0.75,
+        "uncertain": False,
         "duplicate_of": "2022-01-30.txt#0",
     }
 
@@ -336,6 +337,16 @@ def test_unmatched_names_are_listed_by_frequency_without_pronouns_and_articles(t
         ("dockers", "2", "1", "1"),
     ]
     assert result.pronouns == 1
+
+
+def test_what_score_marked_as_uncertain_is_counted_and_told(tmp_path):
+    doubted = {**sentence("So be it.", stance("threat", "Rome")), "uncertain": True}
+    scores = write_scores(tmp_path / "scores.jsonl", document("a", doubted))
+
+    count_events(scores, tmp_path / "dyads.csv", sentences=tmp_path / "sentences.csv")
+
+    assert dyads(tmp_path / "dyads.csv") == [("", "Italy", NOBODY, "threat", 1, 1)]
+    assert [row["uncertain"] for row in read(tmp_path / "sentences.csv")] == ["true"]
 
 
 def test_labels_are_whatever_the_output_has(tmp_path):

@@ -240,6 +240,7 @@ def sentence_schema() -> pa.Schema:
             ),
             pa.field("stance", pa.string(), nullable=False),
             pa.field("probability", pa.float64(), nullable=False),
+            pa.field("uncertain", pa.bool_(), nullable=False),
             pa.field("duplicate_of", pa.string()),
         ]
     )
@@ -336,6 +337,7 @@ class _Counter:
                 [actor.group for actor in target.actors],
                 stance.label,
                 stance.probability,
+                sentence.uncertain,
                 original,
             )
 

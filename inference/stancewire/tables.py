@@ -32,7 +32,7 @@ _ROWS_A_GROUP = 16_384
 class Table:
     """A table under way; a context manager that leaves nothing behind unless `commit` was called.
 
-    CSV is in UTF-8, quoted as RFC 4180 says, lists joined by `;`, nothing where there is null. Raises
+    CSV is in UTF-8, quoted as RFC 4180 says: lists joined by `;`, `true` or `false`, nothing for null. Raises
     StancewireError, when made, for another suffix, a folder that is missing, or a file that is already there
     and may not be overwritten.
     """
@@ -170,6 +170,8 @@ def _cell(value: Any) -> Any:
         return without_surrogates(";".join(value))
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return without_surrogates(value) if isinstance(value, str) else value
 
 
