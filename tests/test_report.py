@@ -286,7 +286,7 @@ def test_days_are_folded_into_a_unit_that_a_chart_can_show(days, unit, periods):
 def test_the_page_says_how_many_documents_have_a_date_and_from_where(tmp_path):
     page = report_on(tmp_path, [*two_documents(), document("undated.txt", sentence("Rain.", 0))])
 
-    assert "By day. Documents dated: 2 from the name of the document; 1 have no date" in page.text
+    assert "By day. Documents dated: 2 from the name of the document; 1 has no date" in page.text
     assert "2022-02-07" in page.text
 
 
@@ -364,8 +364,8 @@ def test_the_strongest_and_the_least_certain_are_shown_once_each():
         tally.add(ScoredText("x", None, (stored(text, threat=value),)), None)
 
     assert [found.text for found in tally.strongest("threat")] == ["i", "a", "b", "g", "h"]
-    assert [found.text for found in tally.uncertain("threat")][:2] == ["c", "d"]
-    assert [found.held for found in tally.uncertain("threat")][:2] == [True, False]
+    assert [found.text for found in tally.uncertain("threat")] == ["c", "d", "h", "g"]
+    assert [found.held for found in tally.uncertain("threat")] == [True, False, True, True]
 
 
 def test_the_counts_are_readable_without_javascript(tmp_path):
@@ -387,6 +387,22 @@ def test_the_page_says_when_scores_were_cut_since_they_were_written(tmp_path):
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
 
     assert "The metadata say that 3 sentences were scored, but the file holds 2" in page.text
+
+
+def test_settings_of_any_kind_are_told(tmp_path):
+    settings = {
+        "any_language": True,
+        "max_bytes": 5_000,
+        "prior": {"threat": 0.02},
+        "abstain": None,
+        "x": "y",
+    }
+    scores = write_scores(tmp_path / "scores.jsonl", two_documents(), settings=settings)
+
+    write_report(scores, tmp_path / "report.html")
+
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "any_language: yes, max_bytes: 5,000, prior: threat=0.02, abstain: none, x: y" in page.text
 
 
 def test_scores_without_documents_or_sentences_make_a_page(tmp_path):

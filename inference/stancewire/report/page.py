@@ -87,6 +87,7 @@ def _values(page: Page) -> dict[str, object]:
         "party": spelling.party,
         "provenance": provenance,
         "scores": page.scores,
+        "setting": _setting,
         "settings": _settings(page),
         "share": lambda part, whole: f"{part / whole:.1%}" if whole else "",
         "side": spelling.side,
@@ -128,8 +129,9 @@ def _time_charts(
 def _matrices(parties: PartyTally, by_count: Sequence[int]) -> tuple[list[Matrix], int]:
     if not parties.anybody:
         return [], 0
-    each = [matrix for matrix in map(parties.matrix, by_count) if matrix.total]
-    return [parties.matrix(), *each[:_MOST_MATRICES]], max(len(each) - _MOST_MATRICES, 0)
+    held = [label for label in by_count if parties.matrix(label).total]
+    shown = sorted(held[:_MOST_MATRICES])
+    return [parties.matrix(), *map(parties.matrix, shown)], len(held) - len(shown)
 
 
 def _options(parties: PartyTally, side: Side) -> list[tuple[int, int]]:
@@ -179,8 +181,17 @@ def _settings(page: Page) -> dict[str, object]:
 
 def _dated(tally: Tally) -> str:
     ways = [f"{number:,} {_ORIGINS[origin]}" for origin, number in tally.origins.most_common()]
-    undated = f"; {tally.undated:,} have no date and are not shown here" if tally.undated else ""
+    has = "has no date and is" if tally.undated == 1 else "have no date and are"
+    undated = f"; {tally.undated:,} {has} not shown here" if tally.undated else ""
     return f"Documents dated: {', '.join(ways)}{undated}."
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={entry}" for name, entry in value.items()) or "none"
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -17,6 +17,10 @@ HIGHLIGHTS: Final = 5
 """Sentences that a report shows as the strongest of a label, and as the least certain."""
 
 
+MARGIN: Final = 0.25
+"""How far from a label's threshold a probability may be for its sentence to count as uncertain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Highlight:
     """A sentence worth a look: the document it stands in (its number, from 0, and name) and its words.
@@ -93,7 +97,7 @@ class Tally:
         return self._strongest[label].highlights
 
     def uncertain(self, label: str) -> tuple[Highlight, ...]:
-        """Return the sentences nearest to a label's threshold, on either side of it, none twice."""
+        """Return the sentences nearest to a label's threshold, within `MARGIN` of it, none twice."""
         return self._uncertain[label].highlights
 
     def _consider(
@@ -101,10 +105,13 @@ class Tally:
     ) -> None:
         for label, probability in sentence.probabilities.items():
             self.labels[label].expected += probability
-            doubt = -abs(probability - self._thresholds[label])
-            for best, merit in ((self._strongest[label], probability), (self._uncertain[label], doubt)):
-                if (label in pairs or best is self._uncertain[label]) and best.takes(merit):
-                    pair = pairs.get(label)
+            doubt = abs(probability - self._thresholds[label])
+            pair = pairs.get(label)
+            for best, merit, is_candidate in (
+                (self._strongest[label], probability, pair is not None),
+                (self._uncertain[label], -doubt, doubt <= MARGIN),
+            ):
+                if is_candidate and best.takes(merit):
                     best.offer(
                         merit,
                         Highlight(number, document, sentence.text, probability, pair is not None, pair),
