@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from stancewire.report.dating import date_document
 from stancewire.report.page import Page, render_page
 from stancewire.report.tally import Tally
 from stancewire.scores import read_scores
+from stancewire.writing import write_text
 
 SUFFIXES = (".html", ".htm")
 
@@ -56,9 +54,8 @@ def write_report(
         if on_progress is not None:
             on_progress(1)
     packed = archive.finish()
-    page = render_page(Page(scores.name, provenance, tally, packed)).encode("utf-8", "replace")
-    _write(out, page)
-    return Report(out, len(page), tally.documents, len(packed.numbers), packed.extent)
+    write_text(out, render_page(Page(scores.name, provenance, tally, packed)))
+    return Report(out, out.stat().st_size, tally.documents, len(packed.numbers), packed.extent)
 
 
 def _check(out: Path, overwrite: bool) -> None:
@@ -70,19 +67,3 @@ def _check(out: Path, overwrite: bool) -> None:
         raise StancewireError(f"{out} is a folder: give the report another name")
     if out.exists() and not overwrite:
         raise StancewireError(f"{out} is already there: --overwrite (overwrite=True) replaces it")
-
-
-def _write(out: Path, page: bytes) -> None:
-    # As an output is: under a name beside its own until it is whole.
-    part = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as stream:
-            stream.write(page)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, out)
-    except OSError as error:
-        raise StancewireError(f"{out} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()

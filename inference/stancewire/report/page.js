@@ -228,6 +228,12 @@
 
   // Links such as #find:stance=0&source=3 set the filters.
 
+  function choose(select, value) {
+    select.value = value;
+    // The list has the most frequent names only; a pair may have another.
+    if (select.value !== value) select.append(new Option("as in the table", value, false, true));
+  }
+
   function follow() {
     if (!location.hash.startsWith("#find:")) return;
     const asked = new URLSearchParams(location.hash.slice(6));
@@ -235,7 +241,7 @@
     only = asked.has("article") ? Number(asked.get("article")) : null;
     for (const input of form.elements) {
       if (input.name === "stance") input.checked = asked.getAll("stance").includes(input.value);
-      else if ((input.name === "source" || input.name === "target") && asked.has(input.name)) input.value = asked.get(input.name);
+      else if ((input.name === "source" || input.name === "target") && asked.has(input.name)) choose(input, asked.get(input.name));
     }
     filter();
     byId("articles-title").focus({ preventScroll: true });
