@@ -22,10 +22,15 @@ from stancewire.errors import StancewireError
 from stancewire.formats import FORMATS, ScoredDocument
 from stancewire.language import Language
 from stancewire.outputs import Output
-from stancewire.provenance import Provenance, meta_path, parse_provenance, read_provenance
+from stancewire.provenance import FORMAT, Provenance, meta_path, parse_provenance, read_provenance
+from stancewire.spans import Span
 
 LABELS = ("threat", "text", "A b.c")
 SUFFIXES = (".jsonl", ".csv", ".parquet")
+PARTY_COLUMNS = (
+    *("source_kind", "source_text", "source_start", "source_end", "source_p"),
+    *("target_text", "target_start", "target_end", "target_p"),
+)
 
 PROVENANCE = Provenance(
     stancewire="0.1.0",
@@ -49,6 +54,14 @@ float32s = st.integers(0, 0x3F800000).map(lambda bits: float(np.uint32(bits).vie
 anything = st.text(st.characters(exclude_categories=[]))
 
 
+spans = st.none() | st.builds(Span, anything, st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1), float32s)
+
+
+def stance_of(label: str, probability: float) -> st.SearchStrategy[Stance]:
+    kinds = st.sampled_from(["span", "author", "none"])
+    return st.builds(Stance, st.just(label), st.just(probability), kinds, spans, spans)
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> ScoredDocument:
     texts = draw(st.lists(anything, min_size=1, max_size=4))
@@ -56,9 +69,12 @@ def documents(draw: st.DrawFn) -> ScoredDocument:
     for text in texts:
         probabilities = {label: draw(float32s) for label in LABELS}
         held = draw(st.lists(st.sampled_from(LABELS), unique=True))
-        stances = tuple(Stance(label, probabilities[label]) for label in held)
+        stances = tuple(draw(stance_of(label, probabilities[label])) for label in held)
+        start = draw(st.integers(0, 2**31 - 1))
         sentences.append(
-            ScoredSentence(text, probabilities, stances, draw(st.integers(0, 2**31 - 1)), len(text))
+            ScoredSentence(
+                text, probabilities, stances, draw(float32s), draw(st.booleans()), start, len(text)
+            )
         )
     language = draw(st.sampled_from([Language("en", 0.9987), Language("und", None)]))
     return ScoredDocument(
@@ -69,7 +85,8 @@ def documents(draw: st.DrawFn) -> ScoredDocument:
 def scored(*texts: str) -> ScoredDocument:
     probabilities = {"threat": float(np.float32(0.1)), "text": 0.5, "A b.c": 1e-6}
     sentences = tuple(
-        ScoredSentence(text, probabilities, (Stance("text", 0.5),), 0, len(text)) for text in texts
+        ScoredSentence(text, probabilities, (Stance("text", 0.5),), 0.25, False, 0, len(text))
+        for text in texts
     )
     return ScoredDocument(Document("a.txt", "", "utf-8", False), Language("en", 0.9987), sentences)
 
@@ -101,7 +118,8 @@ def rows_of_json(content: bytes) -> list[tuple]:
         for position, row in enumerate(line["sentences"]):
             where = (line["document"], position, row["start"], row["end"], row["text"])
             probabilities = bits([row["probabilities"][label] for label in LABELS])
-            rows.append((*where, probabilities, tuple(row["stances"]), *about))
+            held = tuple(stance["label"] for stance in row["stances"])
+            rows.append((*where, probabilities, held, *about))
     return rows
 
 
@@ -167,7 +185,8 @@ def test_probabilities_are_written_with_no_more_digits_than_they_need(tmp_path):
     out = write(tmp_path / "o.csv", scored("x"))
 
     assert (
-        out.read_bytes().decode().splitlines()[1] == "a.txt,0,0,1,x,0.1,0.5,1e-06,text,en,0.9987,utf-8,false"
+        out.read_bytes().decode().splitlines()[1]
+        == "a.txt,0,0,1,x,0.1,0.5,1e-06,text,0.25,false,,,,,,,,,,none,,,,,,,,,,,,,,,,,,en,0.9987,utf-8,false"
     )
 
 
@@ -176,7 +195,9 @@ def test_parquet_columns_have_types_and_names_that_cannot_collide(tmp_path):
 
     assert schema.names == [
         "document", "sentence", "start", "end", "text", "p_threat", "p_text", "p_A b.c",
-        "stances", "language", "language_probability", "encoding", "repaired",
+        "stances", "risk", "uncertain",
+        *[f"{part}_{label}" for label in LABELS for part in PARTY_COLUMNS],
+        "language", "language_probability", "encoding", "repaired",
     ]  # fmt: skip
     assert schema.field("p_text").type == pa.float32()
     assert schema.field("stances").type == pa.list_(pa.string())
@@ -327,5 +348,5 @@ def test_damaged_provenance_is_refused_with_a_sentence(text):
 
 
 def test_provenance_of_a_newer_format_says_to_upgrade():
-    with pytest.raises(StancewireError, match=r"here has format 2, .*pip install --upgrade"):
-        parse_provenance('{"format": 2, "other": []}', "here")
+    with pytest.raises(StancewireError, match=rf"here has format {FORMAT + 1}, .*pip install --upgrade"):
+        parse_provenance(f'{{"format": {FORMAT + 1}, "other": []}}', "here")

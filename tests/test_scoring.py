@@ -21,9 +21,12 @@ import stancewire.reading
 from stancewire.classifier import StanceClassifier
 from stancewire.documents import Source, read_document
 from stancewire.errors import StancewireError
+from stancewire.formats import stance_values
 from stancewire.manifest import Manifest
 from stancewire.provenance import read_provenance
+from stancewire.runtime import SentenceReading
 from stancewire.scoring import Progress, ScoringResult, score_paths
+from stancewire.spans import Parties, Span
 from stancewire.summary import printable, summary_table
 
 LABELS = ("warm", "cold")
@@ -40,10 +43,14 @@ class ArithmeticRuntime:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def probabilities(self, sentences: list[str]) -> np.ndarray:
+    def read(self, sentences: list[str]) -> list[SentenceReading]:
         self.calls.append(len(sentences))
-        values = [[zlib.crc32(f"{label} {text}".encode()) / 2**32 for label in LABELS] for text in sentences]
-        return np.array(values, dtype=np.float32).reshape(-1, len(LABELS))
+        return [self._read(text) for text in sentences]
+
+    def _read(self, text: str) -> SentenceReading:
+        values = [zlib.crc32(f"{label} {text}".encode()) / 2**32 for label in LABELS]
+        parties = Parties("span", Span(text[0], 0, 1, 0.5), Span(text[-1], len(text) - 1, len(text), 0.25))
+        return SentenceReading(np.array(values, dtype=np.float32), {0: parties})
 
 
 @pytest.fixture
@@ -84,7 +91,7 @@ def test_every_sentence_of_every_document_is_scored_as_by_score_article(tmp_path
     assert [
         (row["text"], row["start"], row["end"], row["stances"])
         for row in lines(tmp_path / "o.jsonl")[1]["sentences"]
-    ] == [(s.text, s.start, s.end, [stance.label for stance in s.stances]) for s in article.sentences]
+    ] == [(s.text, s.start, s.end, list(map(stance_values, s.stances))) for s in article.sentences]
     assert (result.documents, result.sentences, result.skipped) == (2, 5, ())
     assert result.out == tmp_path / "o.jsonl"
 
@@ -248,7 +255,10 @@ def test_counts_and_the_strongest_sentences_agree_with_the_output(tmp_path, arit
     rows = [(line["document"], row) for line in lines(tmp_path / "o.jsonl") for row in line["sentences"]]
     for label in LABELS:
         held = [
-            (row["probabilities"][label], name, row["text"]) for name, row in rows if label in row["stances"]
+            (stance["probability"], name, row["text"])
+            for name, row in rows
+            for stance in row["stances"]
+            if stance["label"] == label
         ]
         best = sorted(held, key=lambda entry: -entry[0])[:3]
         assert result.counts[label] == len(held)
