@@ -38,7 +38,7 @@ def test_a_capability_is_not_below_its_floor(rates, capability):
 
 
 def test_all_pairs_together_are_not_below_their_floor(rates):
-    assert pooled(rates.values()) >= LIMITS["rates"]["all"]
+    assert pooled(rates) >= LIMITS["rates"]["all"]
 
 
 def test_few_carriers_change_their_stances_with_the_actor(swaps):
@@ -113,5 +113,5 @@ def test_the_commands_end_in_a_line_of_json_and_write_the_floors(rates, swaps, t
     actors = capsys.readouterr().out
 
     assert json.loads(written.read_text("utf-8")) == {"rates": floors_below(rates)}
-    assert json.loads(pairs.splitlines()[-1])["all"] == round(pooled(rates.values()), 4)
+    assert json.loads(pairs.splitlines()[-1])["all"] == round(pooled(rates), 4)
     assert json.loads(actors.splitlines()[-1])["changed"]["any"][0] == round(swaps.changed["any"].value, 4)

@@ -25,7 +25,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,16 +110,16 @@ def measure_rates(classifier: StanceClassifier) -> dict[str, Rate]:
     return rates | {PARTIES: Rate(len(named), sum(passed), 2 * len(named), ())}
 
 
-def pooled(rates: Iterable[Rate]) -> float:
-    """Compute the share of all pairs that pass, each pair counted once."""
-    rates = tuple(rates)
-    return sum(rate.pairs_passed for rate in rates) / sum(rate.pairs for rate in rates)
+def pooled(rates: Mapping[str, Rate]) -> float:
+    """Compute the share of all pairs that pass; `swapped-parties`, pairs that `swapped` has, are left out."""
+    counted = [rate for name, rate in rates.items() if name != PARTIES]
+    return sum(rate.pairs_passed for rate in counted) / sum(rate.pairs for rate in counted)
 
 
 def floors_below(rates: Mapping[str, Rate]) -> dict[str, float]:
     """Set each capability's floor one pair below its rate, that of all pairs together two points below."""
     floors = {name: max(0, rate.pairs_passed - 1) / rate.pairs for name, rate in rates.items()}
-    floors["all"] = max(0.0, pooled(rates.values()) - 0.02)
+    floors["all"] = max(0.0, pooled(rates) - 0.02)
     return {name: int(1000 * floor) / 1000 for name, floor in floors.items()}
 
 
@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         right = "" if name == PARTIES else f"{1 - len(rate.failures) / rate.sentences:.0%}"
         table.add_row(name, str(rate.pairs), str(rate.pairs_passed), f"{rate.share:.0%}", right)
     table.add_section()
-    total = sum(rate.pairs for rate in rates.values())
-    table.add_row("all", str(total), "", f"{pooled(rates.values()):.1%}", "")
+    total = sum(rate.pairs for name, rate in rates.items() if name != PARTIES)
+    table.add_row("all", str(total), "", f"{pooled(rates):.1%}", "")
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table)
     if options.failures:
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     shares = {name: round(rate.share, 4) for name, rate in rates.items()}
     summary = {"behaviour": "pairs", "model": classifier.manifest.name, "digest": classifier.digest}
-    sys.stdout.write(json.dumps(summary | {"rates": shares, "all": round(pooled(rates.values()), 4)}) + "\n")
+    sys.stdout.write(json.dumps(summary | {"rates": shares, "all": round(pooled(rates), 4)}) + "\n")
     if options.write_floors:
         write_key("rates", floors_below(rates))
 
