@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from stancewire import StanceClassifier, StancewireError
 from stancewire.manifest import (
+    DEFAULT_MODEL,
     Manifest,
     parse_manifest,
     read_manifest,
     resolve_folder,
     sha256_of,
+    shipped_digest,
     shipped_models,
 )
+from stancewire.shipped import DIGESTS
 
 LABELS = st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True)
 
@@ -99,9 +102,11 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder, tmp_path):
         ({"thresholds": {}}, "thresholds"),
         ({"max_length": 0}, "max_length"),
         ({"max_length": True}, "max_length"),
+        ({"max_length": 8193}, "max_length"),
         ({"name": 5}, "name"),
         ({"files": []}, "files"),
         ({"files": {}}, "model.onnx"),
+        ({"files": {"model.onnx": "00"}}, "files"),
         ({"provenance": None}, "provenance"),
         ({"format": "1"}, "format"),
     ],
@@ -140,13 +145,13 @@ def test_a_file_whose_hash_is_right_and_content_wrong_is_refused(folder, name):
 
 
 def test_labels_that_the_graph_does_not_have_are_refused(folder):
-    change_manifest(folder, labels=["one"], thresholds={"one": 0.5})
+    change_manifest(folder, labels=["one"], thresholds={"one": 0.5}, calibration=None)
 
-    with pytest.raises(StancewireError, match=r"gives 4 figures a sentence, its manifest names 1 label"):
+    with pytest.raises(StancewireError, match=r"gives 4 figures as logits, its manifest names 1 label"):
         StanceClassifier.load(folder)
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "no/such/folder", ""])
+@pytest.mark.parametrize("name", ["no-such-model", "no/such/folder", "", "\0", "\ud800", "x" * 5_000])
 def test_an_unknown_model_is_refused_with_the_names_of_those_there_are(name):
     with pytest.raises(StancewireError, match="stance-small"):
         resolve_folder(name)
@@ -157,3 +162,53 @@ def test_the_shipped_models_are_whole():
 
     assert "stance-small" in names
     assert [read_manifest(resolve_folder(name))[0].name for name in names] == names
+
+
+def test_the_digests_in_the_code_are_those_of_the_shipped_models():
+    found = {name: sha256_of(resolve_folder(name) / "stance.json") for name in shipped_models()}
+
+    assert found == DIGESTS, (
+        "a shipped model was replaced: put its figure into inference/stancewire/shipped.py"
+    )
+
+
+def test_a_shipped_model_with_another_digest_is_refused_with_the_line_to_change(monkeypatch):
+    folder = resolve_folder()
+    monkeypatch.setitem(DIGESTS, DEFAULT_MODEL, "0" * 64)
+
+    with pytest.raises(
+        StancewireError, match=rf"shipped\.py: '{DEFAULT_MODEL}': '{sha256_of(folder / 'stance.json')}'"
+    ):
+        StanceClassifier.load()
+
+
+def test_a_folder_that_is_not_shipped_has_no_digest_in_the_code(folder, monkeypatch):
+    monkeypatch.setitem(DIGESTS, folder.name, "0" * 64)
+
+    assert shipped_digest(folder) is None
+
+
+def test_a_folder_is_loaded_only_with_the_digest_that_was_asked_for(folder):
+    digest = sha256_of(folder / "stance.json")
+
+    classifier = StanceClassifier.load(folder, sha256=digest.upper())
+
+    assert classifier.digest == digest
+    with pytest.raises(StancewireError, match=rf"has the SHA-256 {digest}, and 0000"):
+        StanceClassifier.load(folder, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("digest", ["", "12", "g" * 64, "0" * 65, "0" * 64 + "\n"])
+def test_what_is_no_digest_is_refused(folder, digest):
+    with pytest.raises(StancewireError, match="should be 64 hexadecimal digits"):
+        StanceClassifier.load(folder, sha256=digest)
+
+
+def test_a_folder_here_never_stands_in_for_a_shipped_model(folder, tmp_path, monkeypatch):
+    planted = folder.rename(tmp_path / DEFAULT_MODEL)
+    monkeypatch.chdir(tmp_path)
+
+    assert resolve_folder() == resolve_folder(None) != planted
+    assert resolve_folder(f"./{DEFAULT_MODEL}").samefile(planted)
+    with pytest.raises(StancewireError, match=rf"write \./{DEFAULT_MODEL} for the one"):
+        resolve_folder(DEFAULT_MODEL)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stancewire.errors import StancewireError
-from stancewire.manifest import Manifest, read_manifest, resolve_folder
+from stancewire.manifest import Manifest, read_manifest, resolve_folder, shipped_digest
 from stancewire.operating_point import prior_shifts, with_thresholds
 from stancewire.runtime import OnnxRuntime, SentenceReading
 from stancewire.segmentation import Sentence, split_sentences, unwrap, unwrapped_offsets
@@ -123,6 +123,7 @@ class StanceClassifier:
         cls,
         model: str | Path | None = None,
         *,
+        sha256: str | None = None,
         threads: int | None = None,
         precision: float | None = None,
         recall: float | None = None,
@@ -131,15 +132,17 @@ class StanceClassifier:
     ) -> StanceClassifier:
         """Load a model: a folder, the name of one that comes with stancewire, or None for the default.
 
-        `threads` is how many sentences are under way at once, by default one a processor. `precision` or
-        `recall` chooses the thresholds that had it on the sentences that the model was calibrated on, instead
-        of those of the best F1; `prior` moves the probabilities to the shares of sentences that hold a label
-        in one's own articles; `abstain` is the risk above which a sentence is called uncertain. Raises
-        StancewireError for a folder that is missing, damaged or of a newer format, and for what it cannot be
-        asked for.
+        `sha256` is the digest that the folder's `stance.json` must have, as `stancewire info` shows it; that
+        of a shipped model is known. `threads` is how many sentences are under way at once, by default one a
+        processor. `precision` or `recall` chooses the thresholds that had it on the sentences that the model
+        was calibrated on, instead of those of the best F1; `prior` moves the probabilities to the shares of
+        sentences that hold a label in one's own articles; `abstain` is the risk above which a sentence is
+        called uncertain. Raises StancewireError for a folder that is missing, damaged, of a newer format or
+        with another digest, for a graph or tokenizer that does more than stancewire runs, and for what it
+        cannot be asked for.
         """
         folder = resolve_folder(model)
-        manifest, digest = read_manifest(folder)
+        manifest, digest = read_manifest(folder, shipped_digest(folder) if sha256 is None else sha256)
         manifest = with_thresholds(manifest, precision=precision, recall=recall)
         shifts = prior_shifts(manifest, prior or {})
         if prior and (precision is not None or recall is not None):

@@ -2,13 +2,15 @@
 
 The folder is `model.onnx`, `tokenizer.json`, `stance.json` (this manifest) and `README.md`. The hashes in the
 manifest detect damage (a cut download, a file from another version). They do not detect malice: whoever can
-change the weights can change the hash beside them.
+change the weights can change the hash beside them. Against malice there is the hash of `stance.json` itself,
+known from elsewhere: that of a shipped model stands in the code, that of another is given by who loads it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -16,12 +18,18 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from stancewire.errors import StancewireError
+from stancewire.shipped import DIGESTS
 
 FORMAT: Final = 2
 MANIFEST: Final = "stance.json"
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 DEFAULT_MODEL: Final = "stance-small"
+MAX_LENGTH: Final = 8192
+"""The most tokens of a window: attention takes memory with its square."""
+
+# Both are far beyond what a model has, and keep a file without an end from being read to it.
+_MOST_MANIFEST_BYTES, _MOST_BYTES = 10_000_000, 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,9 @@ def parse_manifest(text: str, where: str) -> Manifest:
             raise StancewireError(f"{where}: {key} should be {wanted}")
     labels, thresholds = values["labels"], values["thresholds"]
     if set(thresholds) != set(labels):
-        raise StancewireError(f"{where}: thresholds should have one figure for each of {', '.join(labels)}")
+        raise StancewireError(
+            f"{where}: thresholds should have one figure for each of {', '.join(map(repr, labels))}"
+        )
     return Manifest(
         name=values["name"],
         labels=tuple(labels),
@@ -100,15 +110,21 @@ def parse_manifest(text: str, where: str) -> Manifest:
 def resolve_folder(model: str | Path | None = None) -> Path:
     """Find the folder of a model: a path, the name of a shipped model, or None for the default one.
 
-    Raises StancewireError if there is no such folder; the message lists the shipped models.
+    Raises StancewireError if there is no such folder, with the names of the shipped models, and for the name
+    of a shipped model where a folder of that name lies here too. None is the shipped one whatever lies here.
     """
     name = DEFAULT_MODEL if model is None else str(model)
-    if not Path(name).is_dir() and PurePosixPath(name).name == PureWindowsPath(name).name == name:
-        shipped = Path(str(files("stancewire.models"))) / name
-        if shipped.is_dir():
-            return shipped
-    if name and Path(name).is_dir():
-        return Path(name)
+    here, shipped = Path(name), _shipped_folder(name)
+    is_here = bool(name) and _is_folder(here)
+    if model is not None and is_here and shipped is not None and not here.samefile(shipped):
+        raise StancewireError(
+            f"{name} is a folder here and a model that comes with stancewire: "
+            f"write ./{name} for the one, or go elsewhere for the other"
+        )
+    if shipped is not None and (model is None or not is_here):
+        return shipped
+    if is_here:
+        return here
     raise StancewireError(
         f"there is no model folder {name!r}; the models that come with stancewire are: "
         f"{', '.join(shipped_models())}"
@@ -122,16 +138,29 @@ def shipped_models() -> list[str]:
     )
 
 
-def read_manifest(folder: Path) -> tuple[Manifest, str]:
+def shipped_digest(folder: Path) -> str | None:
+    """Give the SHA-256 that the code knows of a shipped model's `stance.json`; None for any other folder."""
+    return DIGESTS.get(folder.name) if folder == _shipped_folder(folder.name) else None
+
+
+def read_manifest(folder: Path, sha256: str | None = None) -> tuple[Manifest, str]:
     """Read and check a model folder: the manifest, and the SHA-256 of `stance.json` as the model's digest.
 
-    Raises StancewireError for a missing file, a file whose hash differs, a name that leads out of the folder.
+    Raises StancewireError for a missing file, a file whose hash differs, a name or link that leads out of the
+    folder, and, where `sha256` is given, for a manifest that has another digest.
     """
     path = folder / MANIFEST
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise StancewireError(f"sha256 should be 64 hexadecimal digits, not {sha256!r}")
     if not path.is_file():
         raise StancewireError(f"{folder} has no {MANIFEST}: it is not a stancewire model folder")
     try:
-        raw = path.read_bytes()
+        _refuse_outside(folder, MANIFEST)
+        with path.open("rb") as stream:
+            raw = stream.read(_MOST_MANIFEST_BYTES)
+        digest = hashlib.sha256(raw).hexdigest()
+        if sha256 is not None and digest != sha256.lower():
+            raise StancewireError(_not_pinned(path, digest, sha256))
         manifest = parse_manifest(raw.decode("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise StancewireError(f"{path} cannot be read: {error}") from None
@@ -139,8 +168,11 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         if name not in manifest.files:
             raise StancewireError(f"{path} gives no hash for {name}: take a fresh copy of the model folder")
     for name, expected in manifest.files.items():
-        _check_file(folder, name, expected)
-    return manifest, hashlib.sha256(raw).hexdigest()
+        try:
+            _check_file(folder, name, expected)
+        except OSError as error:
+            raise StancewireError(f"{folder}: {name!r} cannot be read: {error.strerror}") from None
+    return manifest, digest
 
 
 def sha256_of(path: Path) -> str:
@@ -172,13 +204,50 @@ def _point(entry: Any) -> tuple[float, float, float]:
     return threshold, precision, recall
 
 
-def _check_file(folder: Path, name: str, expected: str) -> None:
-    path = folder / name
-    plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
-    if not plain or path.resolve().parent != folder.resolve():
+def _shipped_folder(name: str) -> Path | None:
+    if not name or not _is_plain(name):
+        return None
+    shipped = Path(str(files("stancewire.models"))) / name
+    return shipped if _is_folder(shipped) else None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long for the system
+        return False
+
+
+def _not_pinned(path: Path, found: str, wanted: str) -> str:
+    if wanted == shipped_digest(path.parent):
+        return (
+            f"{path} is not the one that came with this stancewire: install it afresh. If you replaced the "
+            f"model yourself, write in inference/stancewire/shipped.py: {path.parent.name!r}: {found!r}"
+        )
+    return f"{path} has the SHA-256 {found}, and {wanted} was asked for: it is another model, or was changed"
+
+
+def _is_plain(name: str) -> bool:
+    return PurePosixPath(name).name == PureWindowsPath(name).name == name and name.isprintable()
+
+
+def _refuse_outside(folder: Path, name: str) -> None:
+    # A link that leads to itself has no end to resolve to.
+    try:
+        inside = _is_plain(name) and (folder / name).resolve().parent == folder.resolve()
+    except RuntimeError:
+        inside = False
+    if not inside:
         raise StancewireError(f"{folder / MANIFEST} names {name!r}, which leads out of the folder: refused")
+
+
+def _check_file(folder: Path, name: str, expected: str) -> None:
+    _refuse_outside(folder, name)
+    path = folder / name
     if not path.is_file():
         raise StancewireError(f"{folder} lacks {name}: take a fresh copy of the model folder")
+    if path.stat().st_size > _MOST_BYTES:
+        raise StancewireError(f"{path} has more than {_MOST_BYTES / 1e9:g} GB: no model of stancewire's has")
     found = sha256_of(path)
     if found != expected:
         raise StancewireError(
@@ -189,6 +258,10 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _is_share(value: object) -> bool:
@@ -212,7 +285,11 @@ _SHAPE = (
         lambda v: isinstance(v, dict) and all(map(_is_share, v.values())),
         "probabilities by label",
     ),
-    ("max_length", lambda v: type(v) is int and 8 <= v <= 100_000, "a number of tokens, at least 8"),
-    ("files", lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a SHA-256 for each file"),
+    (
+        "max_length",
+        lambda v: type(v) is int and 8 <= v <= MAX_LENGTH,
+        f"a number of tokens, 8 to {MAX_LENGTH}",
+    ),
+    ("files", lambda v: isinstance(v, dict) and all(map(_is_digest, v.values())), "a SHA-256 for each file"),
     ("provenance", lambda v: isinstance(v, dict), "an object that says what made the model"),
 )

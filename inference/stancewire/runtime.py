@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from stancewire.errors import StancewireError
 from stancewire.manifest import MODEL, TOKENIZER, Manifest
+from stancewire.onnx_reader import check_graph
 from stancewire.spans import POINTERS, Parties, find_parties
+from stancewire.tokenizer_reader import read_tokenizer
 
 # Sentences a thread takes at a time: enough to make the hand-over cheap, few enough to keep all threads busy.
 _SLICE = 16
@@ -58,8 +60,9 @@ class OnnxRuntime:
         if threads is not None and threads < 1:
             raise StancewireError(f"threads should be at least 1, not {threads}")
         self.threads = threads or available_processors()
+        self._folder = folder
         self._labels = len(manifest.labels)
-        self._tokenizer = _read_tokenizer(folder / TOKENIZER, manifest.max_length)
+        self._tokenizer = read_tokenizer(folder / TOKENIZER, manifest.max_length)
         self._shifts = np.zeros(self._labels, dtype=np.float32) if shifts is None else shifts
         self._thresholds = np.array(manifest.thresholds, dtype=np.float64)
         self._session = _open_session(folder / MODEL, self._labels)
@@ -97,17 +100,17 @@ class OnnxRuntime:
         return self._pool.map(self._run_slice, slices)
 
     def _run_slice(self, sentences: Sequence[str]) -> list[SentenceReading]:
-        encodings = self._tokenizer.encode_batch([_encodable(sentence) for sentence in sentences])
+        try:
+            encodings = self._tokenizer.encode_batch([_encodable(sentence) for sentence in sentences])
+        except Exception as error:  # the library raises plain Exception
+            raise self._unable(_plain(error)) from None
         return [
             self._read_sentence(sentence, (encoding, *encoding.overflowing))
             for sentence, encoding in zip(sentences, encodings, strict=True)
         ]
 
     def _read_sentence(self, sentence: str, windows: tuple[Encoding, ...]) -> SentenceReading:
-        outputs = [
-            self._session.run(None, {"input_ids": np.array([window.ids], dtype=np.int64)})
-            for window in windows
-        ]
+        outputs = [self._run_window(window.ids) for window in windows]
         by_window = np.stack([sigmoid(output[0][0] + self._shifts) for output in outputs])
         probabilities = by_window.max(axis=0)
         if not self.has_spans:
@@ -125,6 +128,25 @@ class OnnxRuntime:
                 for label in held
             },
         )
+
+    def _run_window(self, ids: Sequence[int]) -> list[NDArray[np.float32]]:
+        try:
+            outputs: list[NDArray[np.float32]] = self._session.run(
+                None, {"input_ids": np.array([ids], dtype=np.int64)}
+            )
+        except Exception as error:  # onnxruntime's errors have no common class but this
+            raise self._unable(_plain(error)) from None
+        # What a graph declares of its outputs does not bind it.
+        shapes = ((1, self._labels), (1, len(ids), self._labels * POINTERS))
+        for output, shape in zip(outputs, shapes, strict=False):
+            if output.shape != shape:
+                raise self._unable(f"its graph gives figures of shape {output.shape}, not {shape}")
+            if not np.isfinite(output).all():
+                raise self._unable("its graph gives figures that are no numbers")
+        return outputs
+
+    def _unable(self, why: str) -> StancewireError:
+        return StancewireError(f"the model in {self._folder} cannot read a sentence: {why}")
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,35 +173,41 @@ def _encodable(sentence: str) -> str:
     return sentence.encode("utf-8", "replace").decode("utf-8")
 
 
-def _read_tokenizer(path: Path, max_length: int) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length, stride=max_length // 2)
-    except Exception as error:  # the library raises plain Exception
-        raise StancewireError(f"{path} is not a tokenizer that can be read: {error}") from None
-    return tokenizer
+def _plain(error: Exception) -> str:
+    # It may quote the model, whose words are not for a terminal.
+    return " ".join(ascii(str(error)).split())[:300]
 
 
 def _open_session(path: Path, labels: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Else bytes that pass for a graph and carry onnxruntime's own mark would be read as something else.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # What was checked is what is run, whatever becomes of the file meanwhile.
+        content = path.read_bytes()
+        check_graph(content, str(path))
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # Kept for a change of provider, which never happens here.
+        session._model_bytes = None
+    except StancewireError:
+        raise
     except Exception as error:  # onnxruntime's errors have no common class but this
-        raise StancewireError(f"{path} is not a model that onnxruntime can read: {error}") from None
+        raise StancewireError(f"{path} is not a model that onnxruntime can read: {_plain(error)}") from None
     inputs = [entry.name for entry in session.get_inputs()]
     outputs = [entry.name for entry in session.get_outputs()]
     if inputs != ["input_ids"] or outputs not in (["logits"], ["logits", "spans"]):
         raise StancewireError(
             f"{path} should have the input input_ids and the outputs logits and, if it knows them, spans; "
-            f"it has {', '.join(inputs)} and {', '.join(outputs)}"
+            f"it has {', '.join(map(ascii, inputs))} and {', '.join(map(ascii, outputs))}"
         )
     for entry, expected in zip(session.get_outputs(), (labels, labels * POINTERS), strict=False):
-        found = entry.shape[-1]
+        found = entry.shape[-1] if entry.shape else 1
         if found != expected:
             raise StancewireError(
-                f"{path} gives {found} figures as {entry.name}, its manifest names {labels} label(s)"
+                f"{path} gives {found!a} figures as {entry.name}, its manifest names {labels} label(s)"
             )
+        if entry.type != "tensor(float)":
+            raise StancewireError(f"{path} gives {entry.name} as {entry.type}, not as tensor(float)")
     return session
