@@ -21,7 +21,8 @@ from stancewire.manifest import (
 )
 from stancewire.shipped import DIGESTS
 
-LABELS = st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True)
+SHOWN = st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]) | st.sampled_from("\u200c\u200d\xad")
+LABELS = st.lists(st.text(SHOWN, min_size=1), min_size=1, max_size=5, unique=True)
 
 
 @pytest.fixture
@@ -98,6 +99,12 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder, tmp_path):
         ({"labels": []}, "labels"),
         ({"labels": ["a", "a"]}, "labels"),
         ({"labels": "abc"}, "labels"),
+        ({"labels": ["\x1b[31mred"]}, "labels"),
+        ({"labels": ["\x9b31mred"]}, "labels"),
+        ({"labels": ["\u202edesrever"]}, "labels"),
+        ({"labels": ["two\nlines"]}, "labels"),
+        ({"labels": ["\ud800"]}, "labels"),
+        ({"name": "\x1b]0;title\x07"}, "name"),
         ({"thresholds": {"other": 0.5}}, "thresholds"),
         ({"thresholds": {}}, "thresholds"),
         ({"max_length": 0}, "max_length"),

@@ -148,6 +148,22 @@ HOSTILE = {
     "a pickle": ("\x80\x04\x95", "can be read"),
     "nothing": ("", "can be read"),
     "a vocabulary without the unknown word": (with_model(unk_token="[NONE]"), "can be read"),
+    # Of these the library makes a panic in Rust, which no `except Exception` catches.
+    "a template of tokens that are not there": (
+        changed(
+            post_processor={
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+                "pair": [],
+                "special_tokens": {},
+            }
+        ),
+        "can be read",
+    ),
+    "merges that do not fit": (
+        changed(**ROBERTA | {"model": {**ROBERTA["model"], "continuing_subword_prefix": "##"}}),
+        "can be read",
+    ),
     "more special tokens than a window has": (
         changed(
             post_processor={

@@ -30,6 +30,8 @@ MAX_LENGTH: Final = 8192
 
 # Both are far beyond what a model has, and keep a file without an end from being read to it.
 _MOST_MANIFEST_BYTES, _MOST_BYTES = 10_000_000, 2_000_000_000
+# Control characters, ends of lines, and what turns text around. A name and a label are shown everywhere.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value) and _OBEYED.search(value) is None
 
 
 def _is_digest(value: object) -> bool:
@@ -278,8 +280,8 @@ def _are_labels(value: object) -> bool:
 
 
 _SHAPE = (
-    ("name", _is_text, "a name"),
-    ("labels", _are_labels, "a list of different labels"),
+    ("name", _is_text, "a name without control characters"),
+    ("labels", _are_labels, "a list of different labels without control characters"),
     (
         "thresholds",
         lambda v: isinstance(v, dict) and all(map(_is_share, v.values())),

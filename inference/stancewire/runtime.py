@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from stancewire.errors import StancewireError
+from stancewire.faults import faults_as
 from stancewire.manifest import MODEL, TOKENIZER, Manifest
 from stancewire.onnx_reader import check_graph
 from stancewire.spans import POINTERS, Parties, find_parties
@@ -100,10 +101,8 @@ class OnnxRuntime:
         return self._pool.map(self._run_slice, slices)
 
     def _run_slice(self, sentences: Sequence[str]) -> list[SentenceReading]:
-        try:
+        with faults_as(self._unable):
             encodings = self._tokenizer.encode_batch([_encodable(sentence) for sentence in sentences])
-        except Exception as error:  # the library raises plain Exception
-            raise self._unable(_plain(error)) from None
         return [
             self._read_sentence(sentence, (encoding, *encoding.overflowing))
             for sentence, encoding in zip(sentences, encodings, strict=True)
@@ -130,12 +129,10 @@ class OnnxRuntime:
         )
 
     def _run_window(self, ids: Sequence[int]) -> list[NDArray[np.float32]]:
-        try:
+        with faults_as(self._unable):
             outputs: list[NDArray[np.float32]] = self._session.run(
                 None, {"input_ids": np.array([ids], dtype=np.int64)}
             )
-        except Exception as error:  # onnxruntime's errors have no common class but this
-            raise self._unable(_plain(error)) from None
         # What a graph declares of its outputs does not bind it.
         shapes = ((1, self._labels), (1, len(ids), self._labels * POINTERS))
         for output, shape in zip(outputs, shapes, strict=False):
@@ -173,28 +170,27 @@ def _encodable(sentence: str) -> str:
     return sentence.encode("utf-8", "replace").decode("utf-8")
 
 
-def _plain(error: Exception) -> str:
-    # It may quote the model, whose words are not for a terminal.
-    return " ".join(ascii(str(error)).split())[:300]
-
-
 def _open_session(path: Path, labels: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # What goes wrong is raised; onnxruntime would print it too, with the words of the graph.
+    options.log_severity_level = 4
     # Else bytes that pass for a graph and carry onnxruntime's own mark would be read as something else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
+    with faults_as(lambda why: StancewireError(f"{path} is not a model that onnxruntime can read: {why}")):
         # What was checked is what is run, whatever becomes of the file meanwhile.
         content = path.read_bytes()
         check_graph(content, str(path))
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         # Kept for a change of provider, which never happens here.
         session._model_bytes = None
-    except StancewireError:
-        raise
-    except Exception as error:  # onnxruntime's errors have no common class but this
-        raise StancewireError(f"{path} is not a model that onnxruntime can read: {_plain(error)}") from None
+        _check_form(session, path, labels)
+    return session
+
+
+def _check_form(session: ort.InferenceSession, path: Path, labels: int) -> None:
     inputs = [entry.name for entry in session.get_inputs()]
     outputs = [entry.name for entry in session.get_outputs()]
     if inputs != ["input_ids"] or outputs not in (["logits"], ["logits", "spans"]):
@@ -210,4 +206,3 @@ def _open_session(path: Path, labels: int) -> ort.InferenceSession:
             )
         if entry.type != "tensor(float)":
             raise StancewireError(f"{path} gives {entry.name} as {entry.type}, not as tensor(float)")
-    return session

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from tokenizers import Tokenizer
 
 from stancewire.errors import StancewireError
+from stancewire.faults import faults_as
 
 MAX_BYTES: Final = 16_000_000
 """BERT's file has 0.7 million bytes; vocabularies of a hundred languages have nine."""
@@ -80,7 +81,7 @@ def _read(path: Path) -> str:
 
 def _make(text: str, path: Path, max_length: int) -> Tokenizer:
     stride = max_length // 2
-    try:
+    with faults_as(lambda why: StancewireError(f"{path} is not a tokenizer that can be read: {why}")):
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_padding()
         special = tokenizer.num_special_tokens_to_add(is_pair=False)
@@ -88,9 +89,6 @@ def _make(text: str, path: Path, max_length: int) -> Tokenizer:
             tokenizer.enable_truncation(max_length, stride=stride)
             tokenizer.encode(_PROBE)
             return tokenizer
-    except Exception as error:  # the library raises plain Exception
-        said = " ".join(ascii(str(error)).split())[:300]
-        raise StancewireError(f"{path} is not a tokenizer that can be read: {said}") from None
     raise StancewireError(
         f"{path} adds {special} tokens to each sentence, too many for windows of {max_length}"
     )
