@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +71,22 @@ def test_overwrite_replaces_a_finished_output(run, articles, tiny_model, tmp_pat
 
     assert result.exit_code == 0
     assert json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_resume_scores_only_what_is_new_and_overwrite_cannot_stand_beside_it(
+    run, articles, tiny_model, tmp_path
+):
+    out = tmp_path / "scores.csv"
+    run("score", articles, "--out", out, "--model", tiny_model)
+    (articles / "two.txt").write_text("They denied it again.", encoding="utf-8")
+
+    both = run("score", articles, "--out", out, "--model", tiny_model, "--resume", "--overwrite")
+    result = run("score", articles, "--out", out, "--model", tiny_model, "--resume")
+
+    assert both.exit_code == 2
+    assert "--resume keeps what is there and --overwrite does not" in both.stderr
+    assert result.exit_code == 0, result.output
+    assert "2 documents, 3 sentences" in result.output
 
 
 @pytest.mark.parametrize(
@@ -208,32 +223,6 @@ def test_train_and_export_make_a_model_that_scores(run, tiny_corpus, tiny_encode
     assert [r.exit_code for r in (trained, exported, rebuilt, predicted)] == [0, 0, 0, 0], exported.output
     assert "## Real news" in (model / "README.md").read_text(encoding="utf-8")
     assert (back / "config.json").is_file()
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_with_130_and_no_half_written_file(tiny_model, tmp_path):
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(3000):
-        (folder / f"{number}.txt").write_text(
-            "They denied it again. It rained all day. " * 40, encoding="utf-8"
-        )
-    out = tmp_path / "scores.jsonl"
-    command = [sys.executable, "-m", "stancewire.cli", "score", str(folder), "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, "--model", str(tiny_model)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    while process.poll() is None and not [
-        p for p in tmp_path.iterdir() if p.name not in ("many", "scores.jsonl")
-    ]:
-        pass
-
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["many"]
 
 
 def test_a_missing_extra_is_named_with_how_to_install_it(run, monkeypatch, tiny_corpus):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from stancewire.formats import FORMATS, ScoredDocument
 from stancewire.language import Language
 from stancewire.outputs import Output
 from stancewire.provenance import FORMAT, Provenance, meta_path, parse_provenance, read_provenance
+from stancewire.rereading import reread
 from stancewire.spans import Span
 
 LABELS = ("threat", "text", "A b.c")
@@ -78,7 +80,9 @@ def documents(draw: st.DrawFn) -> ScoredDocument:
         )
     language = draw(st.sampled_from([Language("en", 0.9987), Language("und", None)]))
     return ScoredDocument(
-        Document(draw(anything), "", "cp1252", draw(st.booleans())), language, tuple(sentences)
+        Document(draw(anything), "", "cp1252", draw(st.booleans()), draw(st.sampled_from(["", "cafe"]))),
+        language,
+        tuple(sentences),
     )
 
 
@@ -88,7 +92,7 @@ def scored(*texts: str) -> ScoredDocument:
         ScoredSentence(text, probabilities, (Stance("text", 0.5),), 0.25, False, 0, len(text))
         for text in texts
     )
-    return ScoredDocument(Document("a.txt", "", "utf-8", False), Language("en", 0.9987), sentences)
+    return ScoredDocument(Document("a.txt", "", "utf-8", False, "cafe"), Language("en", 0.9987), sentences)
 
 
 def write(path: Path, *scored_documents: ScoredDocument, overwrite: bool = False) -> Path:
@@ -172,6 +176,19 @@ def test_text_comes_back_but_for_lone_surrogates_which_become_one_character_each
         )
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(deadline=None)
+@given(written=st.lists(documents(), max_size=3))
+def test_what_is_read_back_in_full_is_written_as_it_was(tmp_path_factory, suffix, written):
+    folder = tmp_path_factory.mktemp("again")
+    named = [replace(one, document=replace(one.document, id=f"{n}")) for n, one in enumerate(written)]
+    out = write(folder / f"one{suffix}", *named)
+
+    again = write(folder / f"two{suffix}", *reread(out, LABELS))
+
+    assert again.read_bytes() == out.read_bytes()
+
+
 def test_one_document_is_one_line_of_json_whatever_breaks_its_sentences_hold(tmp_path):
     out = write(tmp_path / "o.jsonl", scored("a\nb\x85c\u2028d\u2029e\x1cf\rg"), scored("h"))
 
@@ -184,9 +201,9 @@ def test_one_document_is_one_line_of_json_whatever_breaks_its_sentences_hold(tmp
 def test_probabilities_are_written_with_no_more_digits_than_they_need(tmp_path):
     out = write(tmp_path / "o.csv", scored("x"))
 
-    assert (
-        out.read_bytes().decode().splitlines()[1]
-        == "a.txt,0,0,1,x,0.1,0.5,1e-06,text,0.25,false,,,,,,,,,,none,,,,,,,,,,,,,,,,,,en,0.9987,utf-8,false"
+    assert out.read_bytes().decode().splitlines()[1] == (
+        "a.txt,0,0,1,x,0.1,0.5,1e-06,text,0.25,false,"
+        ",,,,,,,,,none,,,,,,,,,,,,,,,,,,en,0.9987,utf-8,false,cafe"
     )
 
 
@@ -197,7 +214,7 @@ def test_parquet_columns_have_types_and_names_that_cannot_collide(tmp_path):
         "document", "sentence", "start", "end", "text", "p_threat", "p_text", "p_A b.c",
         "stances", "risk", "uncertain",
         *[f"{part}_{label}" for label in LABELS for part in PARTY_COLUMNS],
-        "language", "language_probability", "encoding", "repaired",
+        "language", "language_probability", "encoding", "repaired", "fingerprint",
     ]  # fmt: skip
     assert schema.field("p_text").type == pa.float32()
     assert schema.field("stances").type == pa.list_(pa.string())

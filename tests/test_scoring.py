@@ -7,12 +7,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from arithmetic import LABELS, ArithmeticRuntime, corpus, make_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -22,35 +21,15 @@ from stancewire.classifier import StanceClassifier
 from stancewire.documents import Source, read_document
 from stancewire.errors import StancewireError
 from stancewire.formats import stance_values
-from stancewire.manifest import Manifest
 from stancewire.provenance import read_provenance
-from stancewire.runtime import SentenceReading
 from stancewire.scoring import Progress, ScoringResult, score_paths
-from stancewire.spans import Parties, Span
 from stancewire.summary import printable, summary_table
 
-LABELS = ("warm", "cold")
 ARTICLE = (
     "The envoy said that the convoy would cross the river. The ministry answered that it would not.\n\n"
     "Dockers will strike on Monday unless the firm gives way! Nobody knows what the harbour will do."
 )
 FRENCH = "Le porte-parole a démenti les accusations et promis de poursuivre les pourparlers avec ses voisins."
-
-
-class ArithmeticRuntime:
-    """Gives every sentence probabilities that depend on nothing but its characters."""
-
-    def __init__(self) -> None:
-        self.calls: list[int] = []
-
-    def read(self, sentences: list[str]) -> list[SentenceReading]:
-        self.calls.append(len(sentences))
-        return [self._read(text) for text in sentences]
-
-    def _read(self, text: str) -> SentenceReading:
-        values = [zlib.crc32(f"{label} {text}".encode()) / 2**32 for label in LABELS]
-        parties = Parties("span", Span(text[0], 0, 1, 0.5), Span(text[-1], len(text) - 1, len(text), 0.25))
-        return SentenceReading(np.array(values, dtype=np.float32), {0: parties})
 
 
 @pytest.fixture
@@ -60,15 +39,7 @@ def runtime() -> ArithmeticRuntime:
 
 @pytest.fixture
 def arithmetic(runtime: ArithmeticRuntime) -> StanceClassifier:
-    return StanceClassifier(Manifest("arithmetic", LABELS, (0.5, 0.75), 128, {}), "cd" * 32, runtime)
-
-
-def corpus(folder: Path, **articles: str | bytes) -> Path:
-    for name, content in articles.items():
-        path = folder / f"{name.replace('__', '/')}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
+    return make_classifier(runtime)
 
 
 def lines(out: Path) -> list[dict]:
@@ -117,11 +88,8 @@ def test_offsets_slice_back_whatever_the_text(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("any")
     path = folder / "a.txt"
     path.write_bytes(text.encode())
-    classifier = StanceClassifier(
-        Manifest("arithmetic", LABELS, (0.5, 0.75), 128, {}), "", ArithmeticRuntime()
-    )
 
-    result = score_paths(classifier, [path], folder / "o.jsonl", any_language=True)
+    result = score_paths(make_classifier(), [path], folder / "o.jsonl", any_language=True)
 
     written = lines(folder / "o.jsonl")
     assert len(written) == 1 - len(result.skipped)
@@ -171,8 +139,9 @@ def test_progress_counts_up_to_all_documents_and_sentences(tmp_path, arithmetic)
 
     result = score_paths(arithmetic, [folder], tmp_path / "o.csv", on_progress=seen.append)
 
-    assert seen[-1] == Progress(301, 301, result.sentences)
+    assert seen[-1] == Progress(301, result.sentences, 1.0)
     assert seen == sorted(seen, key=lambda progress: (progress.documents, progress.sentences))
+    assert [progress.share for progress in seen] == sorted(progress.share for progress in seen)
     assert len(seen) > 2
 
 
@@ -188,6 +157,20 @@ def test_what_cannot_be_read_is_named_skipped_and_counted(tmp_path, arithmetic):
     ]
     assert [line["document"] for line in lines(tmp_path / "o.jsonl")] == ["good.txt"]
     assert read_provenance(tmp_path / "o.jsonl").skipped == result.skipped
+    assert lines(tmp_path / "o.jsonl.errors.jsonl") == [
+        {"document": skipped.document, "reason": skipped.reason} for skipped in result.skipped
+    ]
+
+
+def test_of_very_many_skipped_documents_the_list_beside_the_output_has_all(tmp_path, arithmetic):
+    folder = corpus(tmp_path / "in", **{f"n{i:04}": "" for i in range(1100)})
+
+    result = score_paths(arithmetic, [folder], tmp_path / "o.parquet")
+
+    assert (len(result.skipped), result.skipped_count) == (1000, 1100)
+    assert read_provenance(tmp_path / "o.parquet") == result.provenance
+    assert len(lines(tmp_path / "o.parquet.errors.jsonl")) == 1100
+    assert "and 1,090 more, all in o.parquet.errors.jsonl" in shown(result)
 
 
 def test_a_document_that_breaks_the_splitter_costs_only_itself(tmp_path, arithmetic, monkeypatch):
@@ -295,20 +278,6 @@ def test_an_output_that_is_there_is_refused_before_anything_is_scored(tmp_path, 
 
     assert runtime.calls == []
     assert score_paths(arithmetic, [folder], tmp_path / "o.csv", overwrite=True).documents == 1
-
-
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_control_c_leaves_neither_a_half_output_nor_a_temporary_file(tmp_path, arithmetic, suffix):
-    folder = corpus(tmp_path / "in", **{f"n{i:03}": ARTICLE for i in range(300)})
-
-    def interrupt(progress: Progress) -> None:
-        if progress.documents > 100:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        score_paths(arithmetic, [folder], tmp_path / f"o.{suffix}", on_progress=interrupt)
-
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_the_summary_shows_counts_decisions_and_what_was_skipped(tmp_path, arithmetic):

@@ -95,6 +95,9 @@ def score(
     paths: Annotated[list[Path], typer.Argument(help="Text files, or folders of them, subfolders included.")],
     out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .csv or .parquet.")],
     model: Model = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Add to what is there: score what is new or has changed.")
+    ] = False,
     overwrite: Overwrite = False,
     any_language: Annotated[
         bool, typer.Option("--any-language", help="Score documents that are not in English, too.")
@@ -105,17 +108,32 @@ def score(
     prior: Prior = None,
     abstain: Abstain = None,
 ) -> None:
-    """Score articles into one file. Exit code 1: finished, but documents were skipped."""
+    """Score articles into one file. A run that was cut short goes on where it stood.
+
+    Exit code 1: finished, but documents were skipped.
+    """
     from stancewire.scoring import score_paths
     from stancewire.summary import printable, summary_table
 
     classifier = _load(
         model, threads, precision=precision, recall=recall, prior=_shares(prior), abstain=abstain
     )
-    with _scoring_progress() as on_progress:
-        result = score_paths(
-            classifier, paths, out, overwrite=overwrite, any_language=any_language, on_progress=on_progress
+    try:
+        with _scoring_progress() as on_progress:
+            result = score_paths(
+                classifier,
+                paths,
+                out,
+                overwrite=overwrite,
+                resume=resume,
+                any_language=any_language,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt:
+        _console(stderr=True).print(
+            "stancewire: interrupted; the same command goes on where it stood", markup=False
         )
+        raise typer.Exit(130) from None
     _console().print(summary_table(result))
     _console().print(
         f"Written to {printable(str(out))}; stancewire info on it says what made it.",
@@ -647,25 +665,24 @@ def _progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
 
 @contextmanager
 def _scoring_progress() -> Iterator[Callable[[ScoringProgress], object]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = _console(stderr=True)
     columns = (
-        TextColumn("documents"),
+        TextColumn("{task.fields[documents]:,} documents"),
         BarColumn(),
-        MofNCompleteColumn(),
         TextColumn("{task.fields[sentences]:,} sentences, {task.fields[rate]:,.0f} a second"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("documents", total=None, sentences=0, rate=0.0)
+        task = bar.add_task("scoring", total=1.0, documents=0, sentences=0, rate=0.0)
 
         def show(progress: ScoringProgress) -> None:
             rate = progress.sentences / max(bar.tasks[0].elapsed or 0.0, 1e-3)
             bar.update(
                 task,
-                total=progress.total,
-                completed=progress.documents,
+                completed=progress.share,
+                documents=progress.documents,
                 sentences=progress.sentences,
                 rate=rate,
             )

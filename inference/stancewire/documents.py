@@ -7,11 +7,13 @@ several paths, always with forward slashes. Offsets anywhere in an output count 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +29,11 @@ MAX_BYTES: Final = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read, and the name its document has in outputs."""
+    """A file to read, the name its document has in outputs, and how many bytes it had when it was found."""
 
     id: str
     path: Path
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,15 @@ class Document:
     """A text as decoded; line breaks are those of the file.
 
     `encoding` is what the file was read as (a Python codec, or `utf-8+cp1252` for UTF-8 with stray bytes);
-    `repaired` says whether mojibake was mended afterwards.
+    `repaired` says whether mojibake was mended afterwards; `fingerprint` is a hash of what was decoded: the
+    same fingerprint, the same text.
     """
 
     id: str
     text: str
     encoding: str
     repaired: bool
+    fingerprint: str = ""
 
 
 class DocumentError(StancewireError):
@@ -80,30 +85,56 @@ def find_documents(paths: Sequence[Path]) -> Found:
     entered again. A folder that cannot be listed is among `skipped`. Raises StancewireError for a path that
     is not there.
     """
-    sources: dict[str, Source] = {}
-    skipped: list[Skipped] = []
-    ignored: Counter[str] = Counter()
-    for path in paths:
-        prefix = path if len(paths) > 1 else None
-        if os.path.isdir(path):
-            walk = _Walk(path, prefix)
-            found = sorted(walk.files(), key=lambda source: source.path.relative_to(path).parts)
-            skipped += walk.skipped
-            ignored += walk.ignored
-        elif os.path.lexists(path):
-            found = [Source(_printable(prefix or Path(path.name)), path)]
-        else:
-            raise StancewireError(f"there is no file or folder {_printable(path)}")
-        for source in found:
-            sources.setdefault(os.path.abspath(source.path), source)
-    return Found(tuple(sources.values()), tuple(skipped), dict(sorted(ignored.items())))
+    search = Search(paths)
+    found = list(search)
+    return Found(
+        tuple(entry for entry in found if isinstance(entry, Source)),
+        tuple(entry for entry in found if isinstance(entry, Skipped)),
+        search.ignored,
+    )
 
 
-def read_document(source: Source, max_bytes: int = MAX_BYTES) -> Document:
-    """Read and decode one file.
+class Search:
+    """What `find_documents` finds, one after the other: memory does not grow with the number of files.
 
-    Raises DocumentError, with the reason, if it cannot be opened, is empty, binary or larger than
-    `max_bytes`.
+    It can be gone through any number of times. Raises StancewireError, when made, for a path that is not
+    there.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            if not os.path.lexists(path):
+                raise StancewireError(f"there is no file or folder {_printable(path)}")
+        self.paths = tuple(paths)
+        self._ignored: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Source | Skipped]:
+        self._ignored = Counter()
+        seen: set[str] | None = set() if _overlap(self.paths) else None
+        for path in self.paths:
+            prefix = path if len(self.paths) > 1 else None
+            if os.path.isdir(path):
+                found = _Walk(path, prefix, self._ignored).entries()
+            else:
+                found = iter([Source(_printable(prefix or Path(path.name)), path, _size(path))])
+            for entry in found:
+                if seen is not None and isinstance(entry, Source):
+                    place = os.path.abspath(entry.path)
+                    if place in seen:
+                        continue
+                    seen.add(place)
+                yield entry
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """How many files of other kinds were passed in the last going through, by suffix."""
+        return dict(sorted(self._ignored.items()))
+
+
+def read_bytes(source: Source, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read one file.
+
+    Raises DocumentError, with the reason, if it cannot be opened, is empty or larger than `max_bytes`.
     """
     try:
         with source.path.open("rb") as stream:
@@ -117,68 +148,103 @@ def read_document(source: Source, max_bytes: int = MAX_BYTES) -> Document:
         )
     if not raw:
         raise DocumentError(source.id, "is empty")
+    return raw
+
+
+def fingerprint(raw: bytes) -> str:
+    """Hash the bytes of a document (BLAKE2b, 8 bytes, in hexadecimal), to tell whether it has changed."""
+    return hashlib.blake2b(raw, digest_size=8).hexdigest()
+
+
+def decode_document(name: str, raw: bytes) -> Document:
+    """Decode one document; raises DocumentError, with the reason, if it is binary or holds nothing."""
     try:
         decoded = decode(raw)
     except NotTextError as error:
-        raise DocumentError(source.id, str(error)) from None
+        raise DocumentError(name, str(error)) from None
     if not decoded.text.strip():
-        raise DocumentError(source.id, "holds nothing but white space")
-    return Document(source.id, decoded.text, decoded.encoding, decoded.repaired)
+        raise DocumentError(name, "holds nothing but white space")
+    return Document(name, decoded.text, decoded.encoding, decoded.repaired, fingerprint(raw))
+
+
+def read_document(source: Source, max_bytes: int = MAX_BYTES) -> Document:
+    """Read and decode one file.
+
+    Raises DocumentError, with the reason, if it cannot be opened, is empty, binary or larger than
+    `max_bytes`.
+    """
+    return decode_document(source.id, read_bytes(source, max_bytes))
 
 
 class _Walk:
-    """One walk through a folder; `skipped` and `ignored` are complete once `files` has ended."""
+    """One walk through a folder; each folder's files and subfolders together, in the order of their names."""
 
-    def __init__(self, root: Path, prefix: Path | None) -> None:
-        self.skipped: list[Skipped] = []
-        self.ignored: Counter[str] = Counter()
+    def __init__(self, root: Path, prefix: Path | None, ignored: Counter[str]) -> None:
         self._root = root
         self._prefix = prefix or Path()
-        self._seen = {_identity(root)}
+        self._ignored = ignored
+        self._seen: set[tuple[int, int]] = set()
 
-    def files(self) -> Iterator[Source]:
-        for folder, subfolders, names in os.walk(self._root, onerror=self._note, followlinks=True):
-            here = Path(folder)
-            subfolders[:] = sorted(
-                name for name in subfolders if not name.startswith(".") and self._is_new(here / name)
-            )
-            for name in names:
-                path = here / name
-                if not name.startswith(".") and self._is_wanted(path):
-                    yield Source(self._id(path), path)
+    def entries(self) -> Iterator[Source | Skipped]:
+        # Not by recursion: folders may lie deeper than Python calls.
+        pending: list[Iterator[os.DirEntry[str]]] = []
+        folder: Path | None = self._root
+        while folder is not None or pending:
+            if folder is not None:
+                try:
+                    pending.append(self._list(folder))
+                except OSError as error:
+                    yield self._skip(folder, error)
+                folder = None
+                continue
+            entry = next(pending[-1], None)
+            if entry is None:
+                pending.pop()
+            elif not entry.name.startswith("."):
+                try:
+                    if entry.is_dir():
+                        folder = Path(entry.path)
+                    elif source := self._source(entry):
+                        yield source
+                except OSError as error:
+                    yield self._skip(Path(entry.path), error)
 
-    def _is_new(self, folder: Path) -> bool:
-        try:
-            identity = _identity(folder)
-        except OSError as error:
-            self._note(error)
-            return False
+    def _list(self, folder: Path) -> Iterator[os.DirEntry[str]]:
+        status = folder.stat()
+        identity = status.st_dev, status.st_ino
         if identity in self._seen:
-            return False
+            return iter(())
         self._seen.add(identity)
-        return True
+        with os.scandir(folder) as entries:
+            return iter(sorted(entries, key=lambda entry: entry.name))
 
-    def _is_wanted(self, path: Path) -> bool:
+    def _source(self, entry: os.DirEntry[str]) -> Source | None:
+        path = Path(entry.path)
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
-            self.ignored[_printable(Path(suffix))] += 1
-            return False
-        try:
-            return stat.S_ISREG(path.stat().st_mode)
-        except OSError as error:
-            self._note(error)
-            return False
+            self._ignored[_printable(Path(suffix))] += 1
+            return None
+        status = entry.stat()
+        return Source(self._id(path), path, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
-    def _note(self, error: OSError) -> None:
-        self.skipped.append(Skipped(self._id(Path(error.filename)), f"cannot be read: {error.strerror}"))
+    def _skip(self, path: Path, error: OSError) -> Skipped:
+        return Skipped(self._id(path), f"cannot be read: {error.strerror}")
 
     def _id(self, path: Path) -> str:
         return _printable(self._prefix / path.relative_to(self._root))
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _overlap(paths: Sequence[Path]) -> bool:
+    # Whether one file could be reached by two of the paths.
+    parts = sorted(Path(os.path.abspath(path)).parts for path in paths)
+    return any(later[: len(earlier)] == earlier for earlier, later in pairwise(parts))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _printable(path: Path) -> str:

@@ -50,9 +50,13 @@ class Format(ABC):
         self._stream = stream
         self._labels = labels
 
+    @classmethod  # noqa: B027 - most forms hold any
+    def check(cls, labels: Sequence[str]) -> None:
+        """Raise StancewireError for labels that the form cannot hold."""
+
     @abstractmethod
-    def write(self, scored: ScoredDocument) -> None:
-        """Append one document."""
+    def write(self, scored: ScoredDocument, line: str | None = None) -> None:
+        """Append one document; `line` is what `to_line` makes of it, where that is known."""
 
     @abstractmethod
     def finish(self, provenance: Provenance) -> None:
@@ -65,33 +69,9 @@ class Format(ABC):
 class JsonLines(Format):
     """One document a line, with its sentences."""
 
-    def write(self, scored: ScoredDocument) -> None:
+    def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
-        document, language = scored.document, scored.language
-        line = {
-            "document": document.id,
-            "language": language.code,
-            "language_probability": language.probability,
-            "encoding": document.encoding,
-            "repaired": document.repaired,
-            "sentences": [
-                {
-                    "start": sentence.start,
-                    "end": sentence.end,
-                    "text": sentence.text,
-                    "probabilities": {
-                        label: _shortest(sentence.probabilities[label]) for label in self._labels
-                    },
-                    "stances": [stance_values(stance) for stance in sentence.stances],
-                    "risk": _shortest(sentence.risk),
-                    "uncertain": sentence.uncertain,
-                }
-                for sentence in scored.sentences
-            ],
-        }
-        text = without_surrogates(json.dumps(line, ensure_ascii=False))
-        text = _LINE_END.sub(lambda end: f"\\u{ord(end.group()):04x}", text)
-        self._stream.write(text.encode() + b"\n")
+        self._stream.write((to_line(scored) if line is None else line).encode() + b"\n")
 
     def finish(self, provenance: Provenance) -> None:
         """Write what is still pending."""
@@ -103,17 +83,21 @@ class Csv(Format):
 
     def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
         super().__init__(stream, labels)
-        unfit = [label for label in labels if ";" in label]
-        if unfit:
-            raise StancewireError(
-                f"CSV joins stances by ';', which the label {unfit[0]!r} holds: write .jsonl or .parquet"
-            )
         self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         # The writer quotes a lone carriage return only where its line ends hold one.
         self._writer = csv.writer(self._text, lineterminator="\r\n")
         self._writer.writerow(_columns(labels))
 
-    def write(self, scored: ScoredDocument) -> None:
+    @classmethod
+    def check(cls, labels: Sequence[str]) -> None:
+        """Raise StancewireError for a label with a semicolon."""
+        unfit = [label for label in labels if ";" in label]
+        if unfit:
+            raise StancewireError(
+                f"CSV joins stances by ';', which the label {unfit[0]!r} holds: write .jsonl or .parquet"
+            )
+
+    def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
         for row in _rows(scored, self._labels):
             self._writer.writerow([_cell(value) for value in row])
@@ -136,7 +120,7 @@ class Parquet(Format):
         types += [pa.list_(pa.string()), pa.float32(), pa.bool_()]
         span = [pa.string(), pa.int32(), pa.int32(), pa.float32()]
         types += [pa.string(), *span, *span] * len(labels)
-        types += [pa.string(), pa.float32(), pa.string(), pa.bool_()]
+        types += [pa.string(), pa.float32(), pa.string(), pa.bool_(), pa.string()]
         empty = {"language_probability", *_party_columns(labels)}
         self._schema = pa.schema(
             pa.field(name, kind, nullable=name in empty)
@@ -145,7 +129,7 @@ class Parquet(Format):
         self._writer = pq.ParquetWriter(stream, self._schema)
         self._pending: list[list[Any]] = []
 
-    def write(self, scored: ScoredDocument) -> None:
+    def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
         for row in _rows(scored, self._labels):
             self._pending.append(row)
@@ -180,6 +164,34 @@ FORMATS: Final[dict[str, type[Format]]] = {".jsonl": JsonLines, ".csv": Csv, ".p
 """The forms by the suffix of the output."""
 
 
+def to_line(scored: ScoredDocument) -> str:
+    """Make the line of JSON of a document, without the line's end."""
+    document, language = scored.document, scored.language
+    values = {
+        "document": document.id,
+        "language": language.code,
+        "language_probability": language.probability,
+        "encoding": document.encoding,
+        "repaired": document.repaired,
+        "fingerprint": document.fingerprint,
+        "sentences": [_sentence_values(sentence) for sentence in scored.sentences],
+    }
+    text = without_surrogates(json.dumps(values, ensure_ascii=False))
+    return _LINE_END.sub(lambda end: f"\\u{ord(end.group()):04x}", text)
+
+
+def _sentence_values(sentence: ScoredSentence) -> dict[str, Any]:
+    return {
+        "start": sentence.start,
+        "end": sentence.end,
+        "text": sentence.text,
+        "probabilities": {label: _shortest(value) for label, value in sentence.probabilities.items()},
+        "stances": [stance_values(stance) for stance in sentence.stances],
+        "risk": _shortest(sentence.risk),
+        "uncertain": sentence.uncertain,
+    }
+
+
 def stance_values(stance: Stance) -> dict[str, Any]:
     """Make the JSON object of a stance: label, probability, source_kind, source and target."""
     return {
@@ -205,7 +217,7 @@ def _span_values(span: Span | None) -> dict[str, Any] | None:
 def _columns(labels: Sequence[str]) -> list[str]:
     probabilities = [PROBABILITY_PREFIX + label for label in labels]
     text = ["document", "sentence", "start", "end", "text"]
-    document = ["language", "language_probability", "encoding", "repaired"]
+    document = ["language", "language_probability", "encoding", "repaired", "fingerprint"]
     return [*text, *probabilities, "stances", "risk", "uncertain", *_party_columns(labels), *document]
 
 
@@ -235,6 +247,7 @@ def _rows(scored: ScoredDocument, labels: Sequence[str]) -> Iterator[list[Any]]:
             language.probability,
             document.encoding,
             document.repaired,
+            document.fingerprint,
         ]
 
 

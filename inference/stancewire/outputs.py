@@ -6,17 +6,22 @@ leaves the old output, or none.
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from stancewire.documents import Skipped
 from stancewire.errors import StancewireError
 from stancewire.formats import FORMATS, ScoredDocument, without_surrogates
-from stancewire.provenance import Provenance, meta_path
+from stancewire.provenance import Provenance, errors_path, meta_path
+
+
+class WriteError(StancewireError):
+    """An output could not be written, as on a full disk."""
 
 
 class Output:
@@ -27,22 +32,23 @@ class Output:
     """
 
     def __init__(self, path: Path, labels: Sequence[str], *, overwrite: bool = False) -> None:
+        check_place(path, labels)
+        if not overwrite and (existing := find_existing(path)):
+            raise StancewireError(f"{existing} is already there: --overwrite (overwrite=True) replaces it")
         self._path = path
         self._meta = meta_path(path)
+        self._errors = errors_path(path)
         self._has_meta = path.suffix.lower() != ".parquet"
-        _check(path, overwrite)
-        token = secrets.token_hex(4)
-        self._part = path.with_name(f".{path.name}.{token}.part")
-        self._meta_part = path.with_name(f".{self._meta.name}.{token}.part")
+        self._parts = {name: name.with_name(f".{name.name}.new") for name in (path, self._meta, self._errors)}
         self._labels = tuple(labels)
+        self._error_stream: BinaryIO | None = None
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
         try:
-            self._undo.callback(_remove, self._part, self._meta_part)
+            self._undo.callback(_remove, *self._parts.values())
             with self._naming_faults():
-                self._stream = self._part.open("xb")
-            self._undo.callback(_close, self._stream)
+                self._stream = self._open(self._path)
             self._format = FORMATS[self._path.suffix.lower()](self._stream, self._labels)
             self._undo.callback(self._format.abandon)
         except BaseException:
@@ -50,55 +56,97 @@ class Output:
             raise
         return self
 
-    def write(self, scored: ScoredDocument) -> None:
-        """Append one document."""
+    def write(self, scored: ScoredDocument, line: str | None = None) -> None:
+        """Append one document; `line` is what `to_line` makes of it, where that is known."""
         with self._naming_faults():
-            self._format.write(scored)
+            self._format.write(scored, line)
+
+    def skip(self, skipped: Skipped) -> None:
+        """List a document that is not in the output, in the file of errors beside it."""
+        with self._naming_faults():
+            if self._error_stream is None:
+                self._error_stream = self._open(self._errors)
+            values = {"document": skipped.document, "reason": skipped.reason}
+            line = without_surrogates(json.dumps(values, ensure_ascii=False)) + "\n"
+            self._error_stream.write(line.encode())
 
     def commit(self, provenance: Provenance) -> None:
         """Finish the output and give it its name: from here on the file is there, and whole."""
         with self._naming_faults():
             self._format.finish(provenance)
             _sync(self._stream)
-            if self._has_meta:
-                with self._meta_part.open("xb") as meta:
-                    meta.write(without_surrogates(provenance.to_json()).encode())
-                    _sync(meta)
             self._stream.close()
+            if self._has_meta:
+                meta = self._open(self._meta)
+                meta.write(without_surrogates(provenance.to_json()).encode())
+                _sync(meta)
+                meta.close()
+            if self._error_stream is not None:
+                _sync(self._error_stream)
+                self._error_stream.close()
             # In this order a crash in between leaves an output without provenance, never one with another's.
             self._meta.unlink(missing_ok=True)
-            os.replace(self._part, self._path)
-            if self._has_meta:
-                os.replace(self._meta_part, self._meta)
+            self._errors.unlink(missing_ok=True)
+            for name, part in self._parts.items():
+                if part.exists():
+                    os.replace(part, name)
+            _sync_folder(self._path.parent)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._undo.close()
 
+    def _open(self, name: Path) -> BinaryIO:
+        stream = self._parts[name].open("wb")
+        self._undo.callback(_close, stream)
+        return stream
+
     @contextmanager
     def _naming_faults(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise StancewireError(f"{self._path} cannot be written: {error.strerror or error}") from None
+            raise WriteError(f"{self._path} cannot be written: {error.strerror or error}") from None
 
 
-def _check(path: Path, overwrite: bool) -> None:
+def check_place(path: Path, labels: Sequence[str]) -> None:
+    """Raise StancewireError for a form that is unknown or cannot hold the labels, or for a wrong place.
+
+    A place is wrong if its folder is missing, or if it is a folder.
+    """
     if path.suffix.lower() not in FORMATS:
         raise StancewireError(f"{path} should end in {', '.join(FORMATS)}: the suffix says what is written")
     if not path.parent.is_dir():
         raise StancewireError(f"there is no folder {path.parent} to write {path.name} in: make it first")
     if path.is_dir():
         raise StancewireError(f"{path} is a folder: give the output another name")
-    existing = [name for name in (path, meta_path(path)) if name.exists()]
-    if existing and not overwrite:
-        raise StancewireError(f"{existing[0]} is already there: --overwrite (overwrite=True) replaces it")
+    FORMATS[path.suffix.lower()].check(labels)
+
+
+def find_existing(path: Path) -> Path | None:
+    """Name what is there of a finished output: itself, or else a file that belongs to it."""
+    return next((name for name in (path, meta_path(path), errors_path(path)) if name.exists()), None)
+
+
+def store_path(out: Path) -> Path:
+    """Name the file beside an output that holds what an unfinished run has done."""
+    return out.with_name(f".{out.name}.part")
 
 
 def _sync(stream: BinaryIO) -> None:
     stream.flush()
     os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    # That the names outlast a power cut; Windows opens no folders.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _close(stream: BinaryIO) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from stancewire.documents import Skipped
 from stancewire.errors import StancewireError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 METADATA_KEY: Final = "stancewire"
 """The key of a Parquet file's metadata under which the provenance stands, as JSON."""
 
@@ -23,9 +23,9 @@ class Provenance:
     `digest` is the SHA-256 of the model's manifest; `libraries` the versions of those that decide what comes
     out; `documents` and `sentences` are how many stand in the output; `counts` how many sentences hold each
     stance; `languages` and `encodings` how many of the documents that could be read were in each, `repaired`
-    in how many of them mojibake was mended; `skipped` which documents were left out, and why; `ignored` how
-    many files of other kinds lay in the folders, by suffix. There is no date: the same run gives the same
-    bytes.
+    in how many of them mojibake was mended; `skipped` which documents were left out, and why, at most the
+    first 1,000 of the `skipped_count`; `ignored` how many files of other kinds lay in the folders, by suffix.
+    There is no date: the same run gives the same bytes.
     """
 
     stancewire: str
@@ -43,6 +43,7 @@ class Provenance:
     repaired: int
     skipped: tuple[Skipped, ...]
     ignored: Mapping[str, int]
+    skipped_count: int = 0
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -53,6 +54,11 @@ class Provenance:
 def meta_path(out: Path) -> Path:
     """Name the file beside a `.jsonl` or `.csv` output that holds its provenance."""
     return out.with_name(out.name + ".meta.json")
+
+
+def errors_path(out: Path) -> Path:
+    """Name the file beside an output that lists the documents which were skipped."""
+    return out.with_name(out.name + ".errors.jsonl")
 
 
 def read_provenance(out: Path) -> Provenance:
@@ -93,6 +99,8 @@ def parse_provenance(text: str, where: str) -> Provenance:
 
 
 def _from_values(values: dict[str, Any]) -> Provenance:
+    # The count came with format 3; before, all were named.
+    values = {"skipped_count": len(values["skipped"]), **values}
     known = {field.name: values[field.name] for field in fields(Provenance)}
     known["labels"] = tuple(known["labels"])
     known["skipped"] = tuple(Skipped(**entry) for entry in known["skipped"])

@@ -1,8 +1,10 @@
-"""Score folders of documents: found, read, cut, scored and written, a group at a time."""
+"""Score folders of documents: found, read, cut, scored, kept a group at a time, and written at the end."""
 
 from __future__ import annotations
 
 import heapq
+import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -14,28 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 from stancewire import __version__
 from stancewire.decoding import UTF8
-from stancewire.documents import MAX_BYTES, Found, Skipped, find_documents
+from stancewire.documents import MAX_BYTES, Search, Skipped, Source
 from stancewire.errors import StancewireError
-from stancewire.formats import ScoredDocument
+from stancewire.formats import ScoredDocument, to_line
 from stancewire.language import ENGLISH, UNDETERMINED
-from stancewire.outputs import Output
-from stancewire.provenance import Provenance
+from stancewire.outputs import Output, WriteError, check_place, find_existing, store_path
+from stancewire.provenance import Provenance, read_provenance
 from stancewire.reading import GROUP_SENTENCES, Reading, read_groups
+from stancewire.rereading import parse_line, reread
+from stancewire.run_store import RunStore, Stored
 
 if TYPE_CHECKING:
     from stancewire.classifier import ScoredSentence, StanceClassifier
 
 _STRONGEST = 3
+_SKIPPED_NAMED = 1_000
+_COMMIT_EVERY = 1_000
 _LIBRARIES = ("onnxruntime", "tokenizers", "sentencex", "charset-normalizer", "ftfy", "py3langid")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: documents done, of how many, and sentences scored."""
+    """How far a run has come: documents done, sentences scored, and the share of the bytes, 0 to 1."""
 
     documents: int
-    total: int
     sentences: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,13 @@ class ScoringResult:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """The documents that were left out, and why."""
+        """The documents that were left out, and why; the first 1,000 of `skipped_count`."""
         return self.provenance.skipped
+
+    @property
+    def skipped_count(self) -> int:
+        """How many documents were left out."""
+        return self.provenance.skipped_count
 
     @property
     def other_languages(self) -> Mapping[str, int]:
@@ -93,80 +104,203 @@ def score_paths(
     out: Path,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     any_language: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> ScoringResult:
     """Score files and folders of text files into a `.jsonl`, `.csv` or `.parquet` file.
 
     A document that cannot be read, or is not English unless `any_language` is set, is skipped with its reason
-    and never ends the run. Memory does not grow with the number of documents but by their names. Raises
-    StancewireError for a path that is missing, where no document is found, or for an output that cannot be
-    written, or is there already and `overwrite` is not set.
+    and never ends the run. Memory does not grow with the number of documents. A run that was cut short goes
+    on where it stood, and ends with the same bytes as one that was not. `resume` adds to an output that is
+    finished: of its documents only those that have changed are scored again, and none is dropped because it
+    is not among the inputs any more. Raises StancewireError for a path that is missing, where no document is
+    found; for an output that cannot be written, or that another run is writing; for one that is finished
+    where neither `overwrite` nor `resume` is set; and for one that another model or other settings began
+    where `overwrite` is not set.
     """
-    output = Output(out, classifier.labels, overwrite=overwrite)
-    found = find_documents(paths)
-    if not found.sources:
-        raise StancewireError(_nothing_found(paths, found))
-    tally = _Tally(classifier.labels, found)
-    report = on_progress or (lambda progress: None)
-    with output, closing(read_groups(found.sources, any_language)) as groups:
+    if resume and overwrite:
+        raise StancewireError("--resume keeps what is there and --overwrite does not: give one of them")
+    check_place(out, classifier.labels)
+    search = Search(paths)
+    settings = {
+        "any_language": any_language,
+        "max_bytes": MAX_BYTES,
+        "prior": classifier.prior,
+        "abstain": classifier.abstain,
+    }
+    making = _making(classifier, settings)
+    if not store_path(out).exists():
+        _refuse_finished(out, overwrite=overwrite, resume=resume)
+    with RunStore(store_path(out), out, anew=overwrite) as store:
+        try:
+            _begin(store, out, making, paths, overwrite=overwrite, resume=resume)
+            _score(classifier, search, store, any_language, on_progress or (lambda progress: None))
+            return _write(classifier, store, out, making, search.ignored)
+        except WriteError as error:
+            raise StancewireError(f"{error}; what is done is kept, and the same command goes on") from None
+        except BaseException:
+            if store.is_empty:
+                store.remove()
+            raise
+
+
+def _begin(
+    store: RunStore,
+    out: Path,
+    making: Mapping[str, Any],
+    paths: Sequence[Path],
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> None:
+    begun = None if store.is_empty else store.begun
+    places = [os.path.abspath(path) for path in paths]
+    changed: list[str] = []
+    if begun is not None:
+        changed = _differences(begun["making"], making)
+        if begun["paths"] != places:
+            changed.append(f"paths were {', '.join(begun['paths'])}, are {', '.join(places)}")
+        if overwrite and (changed or not begun["overwrites"]):
+            begun = None
+    if begun is not None and begun["is_whole"]:
+        _refuse_changed(out, "unfinished", changed)
+        if begun["replaces"]:
+            _refuse_finished(out, overwrite=overwrite, resume=resume)
+        return
+    _refuse_finished(out, overwrite=overwrite, resume=resume)
+    existing = find_existing(out)
+    values = {
+        "making": making,
+        "paths": places,
+        "overwrites": overwrite,
+        "replaces": existing is not None,
+        "is_whole": True,
+    }
+    if existing is None or overwrite:
+        store.clear()
+        store.begin(values)
+    else:
+        earlier = read_provenance(out)
+        _refuse_changed(out, "finished", _differences(_made(earlier), making))
+        store.clear()
+        store.begin({**values, "is_whole": False})
+        for number, scored in enumerate(reread(out, earlier.labels)):
+            store.put_earlier(scored.document.id, scored.document.fingerprint, to_line(scored))
+            if number % _COMMIT_EVERY == 0:
+                store.commit()
+        store.begin(values)
+
+
+def _score(
+    classifier: StanceClassifier,
+    search: Search,
+    store: RunStore,
+    any_language: bool,
+    report: Callable[[Progress], object],
+) -> None:
+    size = _measure(search)
+    documents = sentences = consumed = 0
+
+    def tell(sentences: int) -> None:
+        report(Progress(documents, sentences, min(consumed / size, 1.0) if size else 0.0))
+
+    store.start_over()
+    with closing(read_groups(search, any_language, store.admit)) as groups:
         for group in groups:
             flat = [sentence for reading in group for sentence in reading.sentences]
             scored: list[ScoredSentence] = []
             for start in range(0, len(flat), GROUP_SENTENCES):
                 scored += classifier.score_sentences(flat[start : start + GROUP_SENTENCES])
-                report(Progress(tally.done, len(found.sources), tally.sentences + len(scored)))
+                tell(sentences + len(scored))
             rest = iter(scored)
             for reading in group:
-                sentences = tuple(islice(rest, len(reading.sentences)))
-                tally.add(reading, sentences)
-                if reading.reason is None and reading.document and reading.language:
-                    output.write(ScoredDocument(reading.document, reading.language, sentences))
-            report(Progress(tally.done, len(found.sources), tally.sentences))
-        settings = {
-            "any_language": any_language,
-            "max_bytes": MAX_BYTES,
-            "prior": classifier.prior,
-            "abstain": classifier.abstain,
-        }
-        provenance = tally.provenance(classifier, settings)
+                if not reading.place.is_known:
+                    stored = _stored(reading, tuple(islice(rest, len(reading.sentences))))
+                    store.put(reading.place, reading.fingerprint, stored)
+            store.commit()
+            documents += len(group)
+            sentences += len(scored)
+            consumed = group[-1].consumed
+            tell(sentences)
+
+
+def _stored(reading: Reading, sentences: tuple[ScoredSentence, ...]) -> Stored:
+    document, language = reading.document, reading.language
+    if reading.reason is None and document is not None and language is not None:
+        return Stored(to_line(ScoredDocument(document, language, sentences)), False)
+    values = {
+        "document": reading.place.name,
+        "reason": reading.reason,
+        "language": language and language.code,
+        "encoding": document and document.encoding,
+        "repaired": document is not None and document.repaired,
+    }
+    # Escaped, so that a lone surrogate does no harm.
+    return Stored(json.dumps(values), True)
+
+
+def _write(
+    classifier: StanceClassifier,
+    store: RunStore,
+    out: Path,
+    making: Mapping[str, Any],
+    ignored: Mapping[str, int],
+) -> ScoringResult:
+    tally = _Tally(classifier.labels)
+    with Output(out, classifier.labels, overwrite=True) as output:
+        for stored in store:
+            if stored.is_skipped:
+                output.skip(tally.skip(json.loads(stored.line)))
+            else:
+                scored = parse_line(stored.line)
+                tally.add(scored)
+                output.write(scored, stored.line)
+        provenance = tally.provenance(making, ignored)
         output.commit(provenance)
+    store.remove()
     return ScoringResult(out, provenance, tally.strongest())
 
 
 class _Tally:
-    """What a run adds up as it goes."""
+    """What an output holds, added up as it is written."""
 
-    def __init__(self, labels: Sequence[str], found: Found) -> None:
-        self.done = self.documents = self.sentences = self.repaired = 0
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._documents = self._sentences = self._repaired = self._skipped_count = 0
         self._counts = dict.fromkeys(labels, 0)
         self._languages: Counter[str] = Counter()
         self._encodings: Counter[str] = Counter()
-        self._skipped = list(found.skipped)
-        self._ignored = found.ignored
+        self._skipped: list[Skipped] = []
         self._heaps: dict[str, list[tuple[float, int, Highlight]]] = {label: [] for label in labels}
         self._order = count(0, -1)
 
-    def add(self, reading: Reading, sentences: Sequence[ScoredSentence]) -> None:
-        self.done += 1
-        if reading.document is not None:
-            self._encodings[reading.document.encoding] += 1
-            self.repaired += reading.document.repaired
-        if reading.language is not None:
-            self._languages[reading.language.code] += 1
-        if reading.reason is not None:
-            self._skipped.append(Skipped(reading.id, reading.reason))
-            return
-        self.documents += 1
-        self.sentences += len(sentences)
-        for sentence in sentences:
+    def add(self, scored: ScoredDocument) -> None:
+        document = scored.document
+        self._documents += 1
+        self._sentences += len(scored.sentences)
+        self._languages[scored.language.code] += 1
+        self._encodings[document.encoding] += 1
+        self._repaired += document.repaired
+        for sentence in scored.sentences:
             for stance in sentence.stances:
                 self._counts[stance.label] += 1
-                highlight = Highlight(reading.id, sentence.text, stance.probability)
+                highlight = Highlight(document.id, sentence.text, stance.probability)
                 # Of equals the earlier one stays: the order falls, and a heap drops its smallest.
                 heapq.heappush(self._heaps[stance.label], (stance.probability, next(self._order), highlight))
                 if len(self._heaps[stance.label]) > _STRONGEST:
                     heapq.heappop(self._heaps[stance.label])
+
+    def skip(self, values: Mapping[str, Any]) -> Skipped:
+        skipped = Skipped(values["document"], values["reason"])
+        self._skipped_count += 1
+        if len(self._skipped) < _SKIPPED_NAMED:
+            self._skipped.append(skipped)
+        if values["language"] is not None:
+            self._languages[values["language"]] += 1
+        if values["encoding"] is not None:
+            self._encodings[values["encoding"]] += 1
+        self._repaired += values["repaired"]
+        return skipped
 
     def strongest(self) -> dict[str, tuple[Highlight, ...]]:
         return {
@@ -174,33 +308,101 @@ class _Tally:
             for label, heap in self._heaps.items()
         }
 
-    def provenance(self, classifier: StanceClassifier, settings: Mapping[str, Any]) -> Provenance:
+    def provenance(self, making: Mapping[str, Any], ignored: Mapping[str, int]) -> Provenance:
         return Provenance(
-            stancewire=__version__,
-            model=classifier.manifest.name,
-            digest=classifier.digest,
-            labels=tuple(classifier.labels),
-            thresholds=classifier.thresholds,
-            settings=settings,
-            libraries=_library_versions(),
-            documents=self.documents,
-            sentences=self.sentences,
+            **{**making, "labels": tuple(making["labels"])},
+            documents=self._documents,
+            sentences=self._sentences,
             counts=self._counts,
             languages=dict(sorted(self._languages.items())),
             encodings=dict(sorted(self._encodings.items())),
-            repaired=self.repaired,
+            repaired=self._repaired,
             skipped=tuple(self._skipped),
-            ignored=self._ignored,
+            skipped_count=self._skipped_count,
+            ignored=ignored,
         )
 
 
-def _nothing_found(paths: Sequence[Path], found: Found) -> str:
-    if not paths:
+def _making(classifier: StanceClassifier, settings: Mapping[str, Any]) -> dict[str, Any]:
+    # What decides the bytes of an output, but for the documents; as it comes back from JSON, to be compared.
+    making = {
+        "stancewire": __version__,
+        "model": classifier.manifest.name,
+        "digest": classifier.digest,
+        "labels": list(classifier.labels),
+        "thresholds": classifier.thresholds,
+        "settings": settings,
+        "libraries": _library_versions(),
+    }
+    values: dict[str, Any] = json.loads(json.dumps(making))
+    return values
+
+
+def _made(provenance: Provenance) -> dict[str, Any]:
+    names = ("stancewire", "model", "digest", "labels", "thresholds", "settings", "libraries")
+    values: dict[str, Any] = json.loads(json.dumps({name: getattr(provenance, name) for name in names}))
+    return values
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    if before["digest"] != now["digest"]:
+        models = [f"{made['model']} ({made['digest'][:8]})" for made in (before, now)]
+        changed = [f"the model was {models[0]}, is {models[1]}"]
+        groups = ["settings"]
+    else:
+        changed = []
+        groups = ["thresholds", "settings", "libraries"]
+        if before["stancewire"] != now["stancewire"]:
+            changed.append(f"stancewire was {before['stancewire']}, is {now['stancewire']}")
+    for group in groups:
+        for name in sorted({*before[group], *now[group]}):
+            old, new = before[group].get(name), now[group].get(name)
+            if old != new:
+                changed.append(
+                    f"{'' if group == 'libraries' else group[:-1] + ' '}{name} was {old}, is {new}"
+                )
+    return changed
+
+
+def _refuse_changed(out: Path, state: str, changed: Sequence[str]) -> None:
+    if changed:
+        raise StancewireError(
+            f"{out} is {state}, and was made otherwise: {'; '.join(changed)}. "
+            "Go on as it was begun, or start anew with --overwrite (overwrite=True)"
+        )
+
+
+def _refuse_finished(out: Path, *, overwrite: bool, resume: bool) -> None:
+    existing = None if overwrite or resume else find_existing(out)
+    if existing is not None:
+        raise StancewireError(
+            f"{existing} is already there: --resume (resume=True) adds what is new or has changed, "
+            "--overwrite (overwrite=True) starts anew"
+        )
+
+
+def _measure(search: Search) -> int:
+    size = 0
+    is_empty = True
+    unread: list[Skipped] = []
+    for found in search:
+        if isinstance(found, Source):
+            size += found.size
+            is_empty = False
+        elif len(unread) < 3:
+            unread.append(found)
+    if is_empty:
+        raise StancewireError(_nothing_found(search, unread))
+    return size
+
+
+def _nothing_found(search: Search, unread: Sequence[Skipped]) -> str:
+    if not search.paths:
         return "there is nothing to score: name files, or folders of text files"
-    where = f"no text file (.txt, .text, .md or without a suffix) in {', '.join(map(str, paths))}"
-    others = ", ".join(f"{number} {suffix}" for suffix, number in found.ignored.items())
-    unread = "; ".join(f"{skipped.document} {skipped.reason}" for skipped in found.skipped[:3])
-    return where + (f"; of other kinds: {others}" if others else "") + (f"; {unread}" if unread else "")
+    where = f"no text file (.txt, .text, .md or without a suffix) in {', '.join(map(str, search.paths))}"
+    others = ", ".join(f"{number} {suffix}" for suffix, number in search.ignored.items())
+    reasons = "; ".join(f"{skipped.document} {skipped.reason}" for skipped in unread)
+    return where + (f"; of other kinds: {others}" if others else "") + (f"; {reasons}" if reasons else "")
 
 
 def _library_versions() -> dict[str, str]:

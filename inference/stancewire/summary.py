@@ -13,6 +13,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from stancewire.provenance import errors_path
+
 if TYPE_CHECKING:
     from stancewire.scoring import Highlight, ScoringResult
 
@@ -72,12 +74,13 @@ def _notes(result: ScoringResult) -> Iterator[Text]:
     if provenance.ignored:
         yield Text(f"Files of other kinds, not looked at: {_listed(provenance.ignored)}")
     if result.skipped:
-        yield Text(f"Skipped {_number(len(result.skipped), 'document')}:", style="yellow")
+        yield Text(f"Skipped {_number(result.skipped_count, 'document')}:", style="yellow")
     for skipped in result.skipped[:_SKIPPED_SHOWN]:
         yield Text(f"  {printable(skipped.document)} {printable(skipped.reason)}")
-    if len(result.skipped) > _SKIPPED_SHOWN:
+    if result.skipped_count > _SKIPPED_SHOWN:
         yield Text(
-            f"  … and {len(result.skipped) - _SKIPPED_SHOWN:,} more, all named in the output's metadata"
+            f"  … and {result.skipped_count - _SKIPPED_SHOWN:,} more, all in "
+            f"{printable(errors_path(result.out).name)}"
         )
 
 
