@@ -113,7 +113,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder, tmp_path):
         ({"name": 5}, "name"),
         ({"files": []}, "files"),
         ({"files": {}}, "model.onnx"),
-        ({"files": {"model.onnx": "00"}}, "files"),
+        ({"files": {"model.onnx": "\x1b[31m"}}, "files"),
         ({"provenance": None}, "provenance"),
         ({"format": "1"}, "format"),
     ],
