@@ -19,7 +19,6 @@ from stancewire_training.data import load_corpus, to_arrays
 from stancewire_training.distillation import (
     SOFT,
     TEXT,
-    DistillationConfig,
     Lessons,
     SoftTargets,
     choose_text,

@@ -72,7 +72,14 @@ def read_annotations(
     A row that cannot be read raises StancewireError with file and line; with `on_fault` it is left out and
     told as (line, what is wrong). A file that cannot be read at all always raises.
     """
-    path = Path(path)
+    return _read_rows(Path(path), lambda row: row, on_fault)
+
+
+def _read_rows(
+    path: Path,
+    prepare: Callable[[dict[str, Any]], dict[str, Any]],
+    on_fault: Callable[[int, str], object] | None,
+) -> list[AnnotatedSentence]:
     if path.suffix.lower() not in SUFFIXES:
         raise StancewireError(f"{path} should be a .jsonl or .csv file of annotated sentences")
     try:
@@ -83,7 +90,8 @@ def read_annotations(
     sentences = []
     for line, row in _json_rows(raw) if path.suffix.lower() == ".jsonl" else _csv_rows(raw):
         try:
-            sentences.append(parse_annotation(row, str(path), line))
+            ready = prepare(row) if isinstance(row, dict) else row
+            sentences.append(parse_annotation(ready, str(path), line))
         except StancewireError as fault:
             if on_fault is None:
                 raise StancewireError(f"{path}, line {line}: {fault}") from None
@@ -103,6 +111,11 @@ def read_annotated(path: str | Path) -> list[AnnotatedSentence]:
     if not files:
         raise StancewireError(f"{path} has no .jsonl or .csv file of annotated sentences")
     return [sentence for file in files for sentence in read_annotations(file)]
+
+
+def read_texts(path: str | Path) -> list[str]:
+    """Read the column `text` of a `.jsonl` or `.csv` file, annotated or not; raises as `read_annotations`."""
+    return [sentence.text for sentence in _read_rows(Path(path), lambda row: {**row, "stances": []}, None)]
 
 
 def parse_annotation(row: object, file: str = "", line: int = 0) -> AnnotatedSentence:

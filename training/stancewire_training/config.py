@@ -196,13 +196,19 @@ def _load_yaml(text: str) -> Any:
 
 
 def _refuse_twins(node: yaml.Node | None) -> None:
-    # YAML's second key of a name silently wins over the first.
-    seen = set()
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        if isinstance(key, yaml.ScalarNode) and key.value in seen:
-            raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
-        seen.add(str(key.value))
-        _refuse_twins(value)
+    # YAML's second key of a name silently wins over the first. A node that an alias repeats is looked at once.
+    waiting, looked_at = [node], set()
+    while waiting:
+        at = waiting.pop()
+        if at is None or id(at) in looked_at:
+            continue
+        looked_at.add(id(at))
+        names = set()
+        for key, value in at.value if isinstance(at, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in names:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
+            names.add(str(key.value))
+            waiting.append(value)
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stancewire.annotations import SUFFIXES, read_annotations
+from stancewire.annotations import SUFFIXES, read_texts
 from stancewire.classifier import StanceClassifier
 from stancewire.documents import find_documents
 from stancewire.errors import StancewireError
@@ -274,8 +274,7 @@ def read_text(path: Path, labels: Sequence[str]) -> tuple[list[str], Floats]:
 def _sentences(paths: Sequence[Path]) -> Iterable[str]:
     for path in paths:
         if path.suffix.lower() in SUFFIXES:
-            for row in read_annotations(path):
-                yield row.text
+            yield from read_texts(path)
         else:
             for group in read_groups(find_documents([path]).sources):
                 for reading in group:
