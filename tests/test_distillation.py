@@ -14,7 +14,7 @@ from conftest import config_values
 
 from stancewire import StanceClassifier
 from stancewire.errors import StancewireError
-from stancewire_training.config import parse_config
+from stancewire_training.config import DistillationConfig, parse_config
 from stancewire_training.data import load_corpus, to_arrays
 from stancewire_training.distillation import (
     SOFT,

@@ -196,7 +196,7 @@ def _load_yaml(text: str) -> Any:
 
 
 def _refuse_twins(node: yaml.Node | None) -> None:
-    # YAML's second key of a name silently wins over the first. A node that an alias repeats is looked at once.
+    # YAML's second key of a name silently wins over the first. What an alias repeats is looked at once.
     waiting, looked_at = [node], set()
     while waiting:
         at = waiting.pop()
@@ -206,7 +206,8 @@ def _refuse_twins(node: yaml.Node | None) -> None:
         names = set()
         for key, value in at.value if isinstance(at, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in names:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
+                problem = f"{key.value} stands twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             names.add(str(key.value))
             waiting.append(value)
 
