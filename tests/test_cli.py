@@ -89,6 +89,22 @@ def test_resume_scores_only_what_is_new_and_overwrite_cannot_stand_beside_it(
     assert "2 documents, 3 sentences" in result.output
 
 
+def test_a_table_comes_on_standard_input_and_its_columns_can_be_named(run, tiny_model, tmp_path):
+    out = tmp_path / "scores.jsonl"
+    columns = ("--text-column", "body", "--id-column", "url", "--date-column", "day")
+    table = "url,body,day,outlet\na/1,They denied it again.,2022-01-31,Post\n"
+
+    result = run("score", "-", "--out", out, "--model", tiny_model, *columns, input=table)
+
+    assert result.exit_code == 0, result.output
+    values = json.loads(out.read_text(encoding="utf-8"))
+    assert (values["document"], values["date"], values["columns"]) == (
+        "a/1",
+        "2022-01-31",
+        {"outlet": "Post"},
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

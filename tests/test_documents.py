@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stancewire.decoding import NotTextError, decode
-from stancewire.documents import MAX_BYTES, DocumentError, Source, find_documents, read_document
+from stancewire.documents import (
+    MAX_BYTES,
+    Document,
+    DocumentError,
+    Skipped,
+    Source,
+    find_documents,
+)
 from stancewire.errors import StancewireError
+from stancewire.inputs import Inputs
 from stancewire.language import detect_language
+from stancewire.reading import read_document
 
 ENGLISH = (
     "The harbour master’s office – in Saint-Étienne – said “we will not yield”. The café’s owner paid €40. "
@@ -37,18 +46,25 @@ def write(path: Path, content: str | bytes = "The talks went on.") -> Path:
     return path
 
 
+def read(source: Source) -> Document:
+    (found,) = Inputs([source])
+    if isinstance(found, Skipped):
+        raise DocumentError(found.document, found.reason)
+    return read_document(found)
+
+
 def ids(*paths: Path) -> list[str]:
     return [source.id for source in find_documents(paths).sources]
 
 
 def test_a_folder_gives_its_text_files_in_order_by_their_relative_names(tmp_path):
-    for name in ("b.txt", "a/z.TXT", "a/b/c.md", "B.text", "0001", "a.pdf", "x.jsonl"):
+    for name in ("b.txt", "a/z.TXT", "a/b/c.md", "B.text", "0001", "a.pdf", "x.docx"):
         write(tmp_path / name)
 
     found = find_documents([tmp_path])
 
     assert [source.id for source in found.sources] == ["0001", "B.text", "a/b/c.md", "a/z.TXT", "b.txt"]
-    assert found.ignored == {".jsonl": 1, ".pdf": 1}
+    assert found.ignored == {".docx": 1, ".pdf": 1}
 
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path):
@@ -132,7 +148,7 @@ def test_a_name_that_is_not_utf8_becomes_one_that_is(tmp_path):
     (source,) = find_documents([tmp_path]).sources
 
     assert source.id == "caf\\xe9.txt"
-    assert read_document(source).text == "The talks went on."
+    assert read(source).text == "The talks went on."
 
 
 def test_a_path_that_is_missing_is_named(tmp_path):
@@ -159,7 +175,7 @@ def test_what_cannot_be_read_says_why(tmp_path, content, reason):
     path = write(tmp_path / "a.txt", content)
 
     with pytest.raises(DocumentError) as caught:
-        read_document(Source("a.txt", path))
+        read(Source("a.txt", path))
 
     assert caught.value.reason.startswith(reason)
     assert str(caught.value).startswith(f"a.txt {reason}")
@@ -167,14 +183,14 @@ def test_what_cannot_be_read_says_why(tmp_path, content, reason):
 
 def test_a_file_that_is_gone_by_the_time_says_so(tmp_path):
     with pytest.raises(DocumentError, match=r"a\.txt cannot be read: No such file"):
-        read_document(Source("a.txt", tmp_path / "a.txt"))
+        read(Source("a.txt", tmp_path / "a.txt"))
 
 
 def test_line_breaks_and_quotation_marks_stay_as_they_are(tmp_path):
     text = "“One”\r\ntwo\rthree\n\n‘four’ … ﬁve\u2028"
     path = write(tmp_path / "a.txt", text)
 
-    document = read_document(Source("a.txt", path))
+    document = read(Source("a.txt", path))
 
     assert (document.text, document.encoding, document.repaired) == (text, "utf-8", False)
 

@@ -202,7 +202,7 @@ def test_probabilities_are_written_with_no_more_digits_than_they_need(tmp_path):
     out = write(tmp_path / "o.csv", scored("x"))
 
     assert out.read_bytes().decode().splitlines()[1] == (
-        "a.txt,0,0,1,x,0.1,0.5,1e-06,text,0.25,false,"
+        "a.txt,,0,0,1,x,0.1,0.5,1e-06,text,0.25,false,"
         ",,,,,,,,,none,,,,,,,,,,,,,,,,,,en,0.9987,utf-8,false,cafe"
     )
 
@@ -211,7 +211,7 @@ def test_parquet_columns_have_types_and_names_that_cannot_collide(tmp_path):
     schema = pq.read_schema(write(tmp_path / "o.parquet", scored("x")))
 
     assert schema.names == [
-        "document", "sentence", "start", "end", "text", "p_threat", "p_text", "p_A b.c",
+        "document", "date", "sentence", "start", "end", "text", "p_threat", "p_text", "p_A b.c",
         "stances", "risk", "uncertain",
         *[f"{part}_{label}" for label in LABELS for part in PARTY_COLUMNS],
         "language", "language_probability", "encoding", "repaired", "fingerprint",

@@ -236,7 +236,8 @@ def add_dates(scores: Path) -> None:
         scores.write_text("\n".join(dated), encoding="utf-8")
     elif scores.suffix == ".csv":
         head, *rows = scores.read_text(encoding="utf-8").splitlines()
-        dated = [f"date,{head}", *(f"2021-05-04,{row}" for row in rows)]
+        assert head.startswith("document,date,")
+        dated = [head, *(row.replace(",,", ",2021-05-04,", 1) for row in rows)]
         scores.write_text("\r\n".join(dated), encoding="utf-8")
     else:
         import pyarrow as pa
@@ -244,7 +245,7 @@ def add_dates(scores: Path) -> None:
 
         table = pq.read_table(scores)
         column = pa.array([date(2021, 5, 4)] * len(table), pa.date32())
-        pq.write_table(table.append_column("date", column), scores)
+        pq.write_table(table.set_column(table.schema.get_field_index("date"), "date", column), scores)
 
 
 # Dates

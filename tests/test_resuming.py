@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import random
 import shutil
@@ -9,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +111,24 @@ def test_any_interrupted_run_equals_the_uninterrupted_one(tmp_path, folder, suff
 
     score_paths(make_classifier(), [folder], out, resume=True)
 
+    assert contents(out) == fresh(folder, suffix)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_run_over_tables_and_archives_goes_on_too(tmp_path, folder, runtime, suffix):
+    rows = [{"id": f"row {n}", "text": f"{ARTICLE} {n}.", "outlet": "Post", "page": n} for n in range(12)]
+    lines = "\n".join(map(json.dumps, rows))
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    with zipfile.ZipFile(folder / "b.zip", "w") as packed:
+        packed.writestr("c.jsonl", lines)
+    out = tmp_path / f"o{suffix}"
+    for stop in (7, 9):
+        interrupt(folder, out, stop, runtime)
+
+    result = score_paths(make_classifier(runtime), [folder], out)
+
+    assert sum(runtime.calls) <= result.sentences + 2 * 16
+    assert result.documents == 20 + 2 * 12
     assert contents(out) == fresh(folder, suffix)
 
 

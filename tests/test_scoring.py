@@ -18,7 +18,7 @@ from rich.console import Console
 
 import stancewire.reading
 from stancewire.classifier import StanceClassifier
-from stancewire.documents import Source, read_document
+from stancewire.documents import decode_document
 from stancewire.errors import StancewireError
 from stancewire.formats import stance_values
 from stancewire.provenance import read_provenance
@@ -75,7 +75,7 @@ def test_offsets_slice_back_to_the_sentences_in_the_text_as_decoded(tmp_path, ar
     score_paths(arithmetic, [folder], tmp_path / "o.jsonl")
 
     for line in lines(tmp_path / "o.jsonl"):
-        document = read_document(Source("", folder / line["document"]))
+        document = decode_document("", (folder / line["document"]).read_bytes())
         assert document.text == text
         assert [text[row["start"] : row["end"]] for row in line["sentences"]] == [
             row["text"] for row in line["sentences"]
@@ -94,7 +94,7 @@ def test_offsets_slice_back_whatever_the_text(tmp_path_factory, text):
     written = lines(folder / "o.jsonl")
     assert len(written) == 1 - len(result.skipped)
     for line in written:
-        decoded = read_document(Source("", path)).text
+        decoded = decode_document("", path.read_bytes()).text
         assert all(decoded[row["start"] : row["end"]] == row["text"] for row in line["sentences"])
 
 
@@ -255,7 +255,7 @@ def test_counts_and_the_strongest_sentences_agree_with_the_output(tmp_path, arit
     [
         ([], "nothing to score"),
         (["missing"], "no file or folder .*missing"),
-        (["in"], r"no text file .* in .*in; of other kinds: 1 \.pdf"),
+        (["in"], r"no file of articles .* in .*in; of other kinds: 1 \.pdf"),
     ],
 )
 def test_nothing_to_score_is_the_users_fault_and_leaves_nothing(tmp_path, arithmetic, names, message):

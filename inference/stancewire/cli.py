@@ -75,7 +75,10 @@ def _polite(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except StancewireError as error:
-            _console(stderr=True).print(f"stancewire: {error}", style="red", markup=False, soft_wrap=True)
+            from stancewire.summary import printable
+
+            said = printable(f"stancewire: {error}")
+            _console(stderr=True).print(said, style="red", markup=False, soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             _console(stderr=True).print(
@@ -92,7 +95,12 @@ def _polite(command: Callable[P, R]) -> Callable[P, R]:
 @app.command()
 @_polite
 def score(
-    paths: Annotated[list[Path], typer.Argument(help="Text files, or folders of them, subfolders included.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Articles, tables of them, archives, or folders of these; - is what comes on standard input."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .csv or .parquet.")],
     model: Model = None,
     resume: Annotated[
@@ -102,6 +110,15 @@ def score(
     any_language: Annotated[
         bool, typer.Option("--any-language", help="Score documents that are not in English, too.")
     ] = False,
+    text_column: Annotated[
+        str, typer.Option(help="In .jsonl, .csv and .parquet: the column with the text.")
+    ] = "text",
+    id_column: Annotated[
+        str | None, typer.Option(help="The column with the document's name; id, where there is one.")
+    ] = None,
+    date_column: Annotated[
+        str | None, typer.Option(help="The column with its date; date, where there is one.")
+    ] = None,
     threads: Threads = None,
     precision: Precision = None,
     recall: Recall = None,
@@ -112,6 +129,7 @@ def score(
 
     Exit code 1: finished, but documents were skipped.
     """
+    from stancewire.rows import RowOptions
     from stancewire.scoring import score_paths
     from stancewire.summary import printable, summary_table
 
@@ -127,6 +145,7 @@ def score(
                 overwrite=overwrite,
                 resume=resume,
                 any_language=any_language,
+                rows=RowOptions(text_column, id_column, date_column),
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
@@ -560,7 +579,7 @@ def _print_predictions(predictions: list[Prediction]) -> None:
 
     table = Table()
     for label in predictions[0].probabilities:
-        table.add_column(label, justify="right")
+        table.add_column(Text(printable(label)), justify="right")
     table.add_column("sentence")
     for prediction in predictions:
         held = {stance.label for stance in prediction.stances}
@@ -581,7 +600,7 @@ def _who_to_whom(stance: Stance) -> str:
     writer = "the writer" if stance.source_kind == "author" else "?"
     source = writer if stance.source is None else printable(stance.source.text)
     target = "" if stance.target is None else f" \u2192 {printable(stance.target.text)}"
-    return f"{stance.label}: {source}{target}"
+    return f"{printable(stance.label)}: {source}{target}"
 
 
 def _named_path(entry: str) -> tuple[str, Path]:

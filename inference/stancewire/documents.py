@@ -1,6 +1,6 @@
-"""Find the text files of folders and read them.
+"""Find the files of folders that may hold documents, and decode a document.
 
-A document is named by its path: relative to the folder given where there is one, as given where there are
+A file is named by its path: relative to the folder given where there is one, as given where there are
 several paths, always with forward slashes. Offsets anywhere in an output count the characters of
 `Document.text`.
 """
@@ -12,16 +12,47 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePath
+from typing import Any, Final, Literal
 
 from stancewire.decoding import NotTextError, decode
 from stancewire.errors import StancewireError
 
-SUFFIXES: Final = (".txt", ".text", ".md", "")
-"""The suffixes of the files taken from a folder, in any case; a file that is named itself may have any."""
+Kind = Literal["text", "html", "jsonl", "csv", "parquet", "gzip", "zip"]
+"""What a file holds: one document, a table of documents, or other files."""
+
+KINDS: Final[Mapping[str, Kind]] = {
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+    "": "text",
+    ".html": "html",
+    ".htm": "html",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".gz": "gzip",
+    ".zip": "zip",
+}
+"""By suffix, in any case, the files taken from a folder; a file that is named itself may have any other."""
+
+STANDARD_INPUT: Final = Path("-")
+"""The path that stands for it."""
+
+OWN_OUTPUT: Final = "stancewire output"
+"""What is counted for a file that `stancewire score` wrote, instead of its suffix."""
+
+META_SUFFIX: Final = ".meta.json"
+"""What is added to the name of an output for that of the file which says what made it."""
+
+ERRORS_SUFFIX: Final = ".errors.jsonl"
+"""What is added to the name of an output for that of the file which lists what was skipped."""
 
 MAX_BYTES: Final = 20_000_000
 """The largest document that is read: a book has a million bytes, more than twenty is a corpus in one file."""
@@ -58,8 +89,8 @@ class Document:
     """A text as decoded; line breaks are those of the file.
 
     `encoding` is what the file was read as (a Python codec, or `utf-8+cp1252` for UTF-8 with stray bytes);
-    `repaired` says whether mojibake was mended afterwards; `fingerprint` is a hash of what was decoded: the
-    same fingerprint, the same text.
+    `repaired` says whether mojibake was mended afterwards; `fingerprint` is a hash of what was read: the same
+    fingerprint, the same document. `date` is its date, `columns` are the other values that came with it.
     """
 
     id: str
@@ -67,6 +98,8 @@ class Document:
     encoding: str
     repaired: bool
     fingerprint: str = ""
+    date: date | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DocumentError(StancewireError):
@@ -103,7 +136,7 @@ class Search:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         for path in paths:
-            if not os.path.lexists(path):
+            if path != STANDARD_INPUT and not os.path.lexists(path):
                 raise StancewireError(f"there is no file or folder {_printable(path)}")
         self.paths = tuple(paths)
         self._ignored: Counter[str] = Counter()
@@ -113,7 +146,10 @@ class Search:
         seen: set[str] | None = set() if _overlap(self.paths) else None
         for path in self.paths:
             prefix = path if len(self.paths) > 1 else None
-            if os.path.isdir(path):
+            found: Iterator[Source | Skipped]
+            if path == STANDARD_INPUT:
+                found = iter([Source("stdin", path)])
+            elif os.path.isdir(path):
                 found = _Walk(path, prefix, self._ignored).entries()
             else:
                 found = iter([Source(_printable(prefix or Path(path.name)), path, _size(path))])
@@ -131,24 +167,28 @@ class Search:
         return dict(sorted(self._ignored.items()))
 
 
-def read_bytes(source: Source, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read one file.
+def kind_of(name: PurePath) -> Kind | None:
+    """Tell by its suffix what a file holds, or None for what is not looked at.
 
-    Raises DocumentError, with the reason, if it cannot be opened, is empty or larger than `max_bytes`.
+    What is compressed is looked at if what it holds is. HTML is only where `trafilatura` is installed.
     """
-    try:
-        with source.path.open("rb") as stream:
-            raw = stream.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DocumentError(source.id, f"cannot be read: {reason}") from None
-    if len(raw) > max_bytes:
-        raise DocumentError(
-            source.id, f"is larger than the {max_bytes / 1e6:g} MB that one document may have"
-        )
-    if not raw:
-        raise DocumentError(source.id, "is empty")
-    return raw
+    kind = KINDS.get(name.suffix.lower())
+    if kind == "gzip" and (inner := name.with_suffix("")).suffix:
+        return "gzip" if kind_of(inner) not in (None, "gzip") else None
+    return None if kind == "html" and not reads_html() else kind
+
+
+def counted_suffix(name: PurePath) -> str:
+    """Say under which suffix a file that is not looked at is counted."""
+    suffix = "".join(name.suffixes[-2:] if name.suffix.lower() == ".gz" else name.suffixes[-1:]).lower()
+    needs = KINDS.get(suffix) == "html" or KINDS.get(suffix.removesuffix(".gz")) == "html"
+    return f"{suffix} (pip install 'stancewire[html]')" if needs and not reads_html() else suffix
+
+
+@cache
+def reads_html() -> bool:
+    """Whether the extra `html` is installed."""
+    return find_spec("trafilatura") is not None
 
 
 def fingerprint(raw: bytes) -> str:
@@ -167,13 +207,10 @@ def decode_document(name: str, raw: bytes) -> Document:
     return Document(name, decoded.text, decoded.encoding, decoded.repaired, fingerprint(raw))
 
 
-def read_document(source: Source, max_bytes: int = MAX_BYTES) -> Document:
-    """Read and decode one file.
-
-    Raises DocumentError, with the reason, if it cannot be opened, is empty, binary or larger than
-    `max_bytes`.
-    """
-    return decode_document(source.id, read_bytes(source, max_bytes))
+def printable_name(name: str) -> str:
+    """Write a file's name so that any output can hold it: what is not UTF-8 in it becomes an escape."""
+    # Such a name reaches Python with lone surrogates.
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class _Walk:
@@ -220,9 +257,11 @@ class _Walk:
 
     def _source(self, entry: os.DirEntry[str]) -> Source | None:
         path = Path(entry.path)
-        suffix = path.suffix.lower()
-        if suffix not in SUFFIXES:
-            self._ignored[_printable(Path(suffix))] += 1
+        if kind_of(path) is None:
+            self._ignored[printable_name(counted_suffix(path))] += 1
+            return None
+        if _is_output(path):
+            self._ignored[OWN_OUTPUT] += 1
             return None
         status = entry.stat()
         return Source(self._id(path), path, status.st_size) if stat.S_ISREG(status.st_mode) else None
@@ -247,6 +286,12 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _is_output(path: Path) -> bool:
+    # Of Parquet only its metadata tells; who reads it sees.
+    if path.name.lower().endswith(ERRORS_SUFFIX):
+        return path.with_name(path.name[: -len(ERRORS_SUFFIX)]).exists()
+    return path.with_name(path.name + META_SUFFIX).exists()
+
+
 def _printable(path: Path) -> str:
-    # A name that is not UTF-8 reaches Python with lone surrogates, which no output file can hold.
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    return printable_name(path.as_posix())

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from stancewire.classifier import ScoredSentence, Stance
+from stancewire.columns import ColumnKind, as_kind, merge_kinds
 from stancewire.documents import Document
 from stancewire.errors import StancewireError
 from stancewire.language import Language
@@ -44,11 +45,17 @@ class ScoredDocument:
 
 
 class Format(ABC):
-    """Writes scored documents into a binary stream, in one form."""
+    """Writes scored documents into a binary stream, in one form.
 
-    def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
+    `columns` are what the documents came with, and of which kind; the columns of a table have to be known.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, labels: tuple[str, ...], columns: Mapping[str, ColumnKind] | None = None
+    ) -> None:
         self._stream = stream
         self._labels = labels
+        self._kinds = _named_apart(labels, columns or {})
 
     @classmethod  # noqa: B027 - most forms hold any
     def check(cls, labels: Sequence[str]) -> None:
@@ -81,12 +88,14 @@ class JsonLines(Format):
 class Csv(Format):
     """One sentence a row, in UTF-8 and quoted as RFC 4180 says."""
 
-    def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
-        super().__init__(stream, labels)
+    def __init__(
+        self, stream: BinaryIO, labels: tuple[str, ...], columns: Mapping[str, ColumnKind] | None = None
+    ) -> None:
+        super().__init__(stream, labels, columns)
         self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         # The writer quotes a lone carriage return only where its line ends hold one.
         self._writer = csv.writer(self._text, lineterminator="\r\n")
-        self._writer.writerow(_columns(labels))
+        self._writer.writerow([*column_names(labels), *self._kinds])
 
     @classmethod
     def check(cls, labels: Sequence[str]) -> None:
@@ -99,7 +108,7 @@ class Csv(Format):
 
     def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
-        for row in _rows(scored, self._labels):
+        for row in _rows(scored, self._labels, self._kinds):
             self._writer.writerow([_cell(value) for value in row])
 
     def finish(self, provenance: Provenance) -> None:
@@ -110,28 +119,33 @@ class Csv(Format):
 class Parquet(Format):
     """One sentence a row, typed; the provenance stands in the metadata of the file."""
 
-    def __init__(self, stream: BinaryIO, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self, stream: BinaryIO, labels: tuple[str, ...], columns: Mapping[str, ColumnKind] | None = None
+    ) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        super().__init__(stream, labels)
-        types = [pa.string(), pa.int32(), pa.int32(), pa.int32(), pa.string()]
+        super().__init__(stream, labels, columns)
+        types = [pa.string(), pa.date32(), pa.int32(), pa.int32(), pa.int32(), pa.string()]
         types += [pa.float32()] * len(labels)
         types += [pa.list_(pa.string()), pa.float32(), pa.bool_()]
         span = [pa.string(), pa.int32(), pa.int32(), pa.float32()]
         types += [pa.string(), *span, *span] * len(labels)
         types += [pa.string(), pa.float32(), pa.string(), pa.bool_(), pa.string()]
-        empty = {"language_probability", *_party_columns(labels)}
-        self._schema = pa.schema(
+        empty = {"date", "language_probability", *_party_columns(labels)}
+        fields = [
             pa.field(name, kind, nullable=name in empty)
-            for name, kind in zip(_columns(labels), types, strict=True)
-        )
+            for name, kind in zip(column_names(labels), types, strict=True)
+        ]
+        kinds = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+        fields += [pa.field(name, kinds[kind]) for name, kind in self._kinds.items()]
+        self._schema = pa.schema(fields)
         self._writer = pq.ParquetWriter(stream, self._schema)
         self._pending: list[list[Any]] = []
 
     def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
-        for row in _rows(scored, self._labels):
+        for row in _rows(scored, self._labels, self._kinds):
             self._pending.append(row)
             if len(self._pending) == _SENTENCES_A_ROW_GROUP:
                 self._flush()
@@ -169,11 +183,13 @@ def to_line(scored: ScoredDocument) -> str:
     document, language = scored.document, scored.language
     values = {
         "document": document.id,
+        "date": document.date and document.date.isoformat(),
         "language": language.code,
         "language_probability": language.probability,
         "encoding": document.encoding,
         "repaired": document.repaired,
         "fingerprint": document.fingerprint,
+        **({"columns": document.columns} if document.columns else {}),
         "sentences": [_sentence_values(sentence) for sentence in scored.sentences],
     }
     text = without_surrogates(json.dumps(values, ensure_ascii=False))
@@ -214,9 +230,10 @@ def _span_values(span: Span | None) -> dict[str, Any] | None:
     }
 
 
-def _columns(labels: Sequence[str]) -> list[str]:
+def column_names(labels: Sequence[str]) -> list[str]:
+    """Name the columns of a table of sentences, but for those that the documents came with."""
     probabilities = [PROBABILITY_PREFIX + label for label in labels]
-    text = ["document", "sentence", "start", "end", "text"]
+    text = ["document", "date", "sentence", "start", "end", "text"]
     document = ["language", "language_probability", "encoding", "repaired", "fingerprint"]
     return [*text, *probabilities, "stances", "risk", "uncertain", *_party_columns(labels), *document]
 
@@ -228,12 +245,30 @@ def _party_columns(labels: Sequence[str]) -> list[str]:
     return [f"{part}_{label}" for label in labels for part in parts]
 
 
-def _rows(scored: ScoredDocument, labels: Sequence[str]) -> Iterator[list[Any]]:
+def _named_apart(labels: Sequence[str], columns: Mapping[str, ColumnKind]) -> dict[str, ColumnKind]:
+    # A name of ours is not given twice.
+    taken = set(column_names(labels))
+    return merge_kinds({_apart(name, taken): kind} for name, kind in columns.items())
+
+
+def _apart(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_input"
+    return name
+
+
+def _rows(
+    scored: ScoredDocument, labels: Sequence[str], kinds: Mapping[str, ColumnKind]
+) -> Iterator[list[Any]]:
     document, language = scored.document, scored.language
+    taken = set(column_names(labels)) if document.columns else ()
+    named = {_apart(name, taken): value for name, value in document.columns.items()}
+    came = [_clean(as_kind(named.get(name), kind)) for name, kind in kinds.items()]
     for position, sentence in enumerate(scored.sentences):
         held = {stance.label: stance for stance in sentence.stances}
         yield [
             without_surrogates(document.id),
+            document.date,
             position,
             sentence.start,
             sentence.end,
@@ -248,6 +283,7 @@ def _rows(scored: ScoredDocument, labels: Sequence[str]) -> Iterator[list[Any]]:
             document.encoding,
             document.repaired,
             document.fingerprint,
+            *came,
         ]
 
 
@@ -262,6 +298,10 @@ def _party_values(stance: Stance | None) -> list[Any]:
             probability = _shortest(span.probability)
             values += [without_surrogates(span.text), span.start, span.end, probability]
     return values
+
+
+def _clean(value: Any) -> Any:
+    return without_surrogates(value) if isinstance(value, str) else value
 
 
 def _cell(value: Any) -> Any:

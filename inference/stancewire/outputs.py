@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from stancewire.columns import ColumnKind
 from stancewire.documents import Skipped
 from stancewire.errors import StancewireError
 from stancewire.formats import FORMATS, ScoredDocument, without_surrogates
@@ -29,9 +30,17 @@ class Output:
 
     The format is that of the suffix: `.jsonl`, `.csv` or `.parquet`. Raises StancewireError, when made, for
     another suffix, a folder that is missing, or an output that is already there and may not be overwritten.
+    `columns` are what the documents came with, and of which kind.
     """
 
-    def __init__(self, path: Path, labels: Sequence[str], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        labels: Sequence[str],
+        *,
+        columns: Mapping[str, ColumnKind] | None = None,
+        overwrite: bool = False,
+    ) -> None:
         check_place(path, labels)
         if not overwrite and (existing := find_existing(path)):
             raise StancewireError(f"{existing} is already there: --overwrite (overwrite=True) replaces it")
@@ -41,6 +50,7 @@ class Output:
         self._has_meta = path.suffix.lower() != ".parquet"
         self._parts = {name: name.with_name(f".{name.name}.new") for name in (path, self._meta, self._errors)}
         self._labels = tuple(labels)
+        self._columns = columns
         self._error_stream: BinaryIO | None = None
         self._undo = ExitStack()
 
@@ -49,7 +59,7 @@ class Output:
             self._undo.callback(_remove, *self._parts.values())
             with self._naming_faults():
                 self._stream = self._open(self._path)
-            self._format = FORMATS[self._path.suffix.lower()](self._stream, self._labels)
+            self._format = FORMATS[self._path.suffix.lower()](self._stream, self._labels, self._columns)
             self._undo.callback(self._format.abandon)
         except BaseException:
             self._undo.close()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from stancewire.documents import Skipped
+from stancewire.documents import ERRORS_SUFFIX, META_SUFFIX, Skipped
 from stancewire.errors import StancewireError
 
 FORMAT: Final = 3
@@ -53,12 +53,12 @@ class Provenance:
 
 def meta_path(out: Path) -> Path:
     """Name the file beside a `.jsonl` or `.csv` output that holds its provenance."""
-    return out.with_name(out.name + ".meta.json")
+    return out.with_name(out.name + META_SUFFIX)
 
 
 def errors_path(out: Path) -> Path:
     """Name the file beside an output that lists the documents which were skipped."""
-    return out.with_name(out.name + ".errors.jsonl")
+    return out.with_name(out.name + ERRORS_SUFFIX)
 
 
 def read_provenance(out: Path) -> Provenance:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ import numpy as np
 from stancewire.classifier import ScoredSentence, Stance
 from stancewire.documents import Document
 from stancewire.errors import StancewireError
-from stancewire.formats import PROBABILITY_PREFIX, ScoredDocument
+from stancewire.formats import PROBABILITY_PREFIX, ScoredDocument, column_names
 from stancewire.language import Language
 from stancewire.spans import Span
 
@@ -29,7 +30,15 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.
 def parse_line(line: str) -> ScoredDocument:
     """Read a document from its line of JSON; raises KeyError, TypeError or ValueError for any other."""
     values = json.loads(line)
-    document = Document(values["document"], "", values["encoding"], values["repaired"], values["fingerprint"])
+    document = Document(
+        id=values["document"],
+        text="",
+        encoding=values["encoding"],
+        repaired=values["repaired"],
+        fingerprint=values["fingerprint"],
+        date=None if values["date"] is None else date.fromisoformat(values["date"]),
+        columns=values.get("columns", {}),
+    )
     language = Language(values["language"], values["language_probability"])
     return ScoredDocument(document, language, tuple(map(_json_sentence, values["sentences"])))
 
@@ -107,14 +116,13 @@ def _read_parquet(out: Path, labels: Sequence[str]) -> Iterator[ScoredDocument]:
 
 
 def _from_rows(rows: Iterator[Mapping[str, Any]], labels: Sequence[str]) -> Iterator[ScoredDocument]:
+    own = set(column_names(labels))
     for name, group in groupby(rows, lambda row: row["document"] or ""):
         document: Document | None = None
         sentences = []
         for row in group:
             if document is None:
-                document = Document(
-                    name, "", row["encoding"], row["repaired"] in (True, "true"), row["fingerprint"] or ""
-                )
+                document = _row_document(name, row, own)
                 certainty = row["language_probability"]
                 # The detector's figure has four digits, which a float32 keeps.
                 language = Language(
@@ -123,6 +131,19 @@ def _from_rows(rows: Iterator[Mapping[str, Any]], labels: Sequence[str]) -> Iter
             sentences.append(_row_sentence(row, labels))
         if document is not None:
             yield ScoredDocument(document, language, tuple(sentences))
+
+
+def _row_document(name: str, row: Mapping[str, Any], own: Collection[str]) -> Document:
+    day = row["date"]
+    return Document(
+        id=name,
+        text="",
+        encoding=row["encoding"],
+        repaired=row["repaired"] in (True, "true"),
+        fingerprint=row["fingerprint"] or "",
+        date=date.fromisoformat(day) if isinstance(day, str) else day,
+        columns={name: value for name, value in row.items() if name not in own and value is not None},
+    )
 
 
 def _row_sentence(row: Mapping[str, Any], labels: Sequence[str]) -> ScoredSentence:

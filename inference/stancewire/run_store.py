@@ -14,22 +14,25 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from stancewire.columns import ColumnKind, merge_kinds
 from stancewire.errors import StancewireError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reading (
     key INTEGER PRIMARY KEY, name TEXT NOT NULL, fingerprint TEXT, skipped INTEGER NOT NULL,
-    earlier INTEGER NOT NULL, line BLOB NOT NULL
+    earlier INTEGER NOT NULL, kinds TEXT, line BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS reading_by_name ON reading (name, fingerprint);
 CREATE TABLE IF NOT EXISTS place (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key INTEGER);
 """
 _BEGUN = "begun"
+_PLACED = "FROM place JOIN reading USING (key)"
+_GONE = "FROM reading WHERE earlier AND NOT EXISTS (SELECT 1 FROM place WHERE place.name = reading.name)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document as it was read: a line of JSON, of its sentences or of why it was skipped."""
+    """A document as it was read: a line of JSON, of its sentences or of why it was skipped.
+
+    `kinds` are those of the columns that it came with.
+    """
 
     line: str
-    is_skipped: bool
+    is_skipped: bool = False
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
 
 
 class RunStore:
@@ -141,10 +148,10 @@ class RunStore:
             key = self._insert(place.name, fingerprint, stored, earlier=False)
             self._connection.execute("UPDATE place SET key = ? WHERE position = ?", [key, place.position])
 
-    def put_earlier(self, name: str, fingerprint: str, line: str) -> None:
+    def put_earlier(self, name: str, fingerprint: str, stored: Stored) -> None:
         """Keep a document of the output that the run replaces."""
         with self._lock, self._naming_faults():
-            self._insert(name, fingerprint, Stored(line, False), earlier=True)
+            self._insert(name, fingerprint, stored, earlier=True)
 
     def commit(self) -> None:
         """Make what was put so far outlast the process."""
@@ -157,15 +164,17 @@ class RunStore:
 
         First come those of an earlier output that the inputs no longer have, then those of the inputs.
         """
-        gone = (
-            "SELECT line, skipped FROM reading WHERE earlier AND NOT EXISTS "
-            "(SELECT 1 FROM place WHERE place.name = reading.name) ORDER BY key"
-        )
-        placed = "SELECT line, skipped FROM place JOIN reading USING (key) ORDER BY position"
-        for query in (gone, placed):
+        for query in (f"{_GONE} ORDER BY key", f"{_PLACED} ORDER BY position"):
             with self._naming_faults():
-                for line, skipped in self._connection.execute(query):
+                for line, skipped in self._connection.execute(f"SELECT line, skipped {query}"):
                     yield Stored(zlib.decompress(line).decode(), bool(skipped))
+
+    def kinds(self) -> dict[str, ColumnKind]:
+        """Of which kind the columns are that the documents of the output came with, by name."""
+        query = f"SELECT kinds {_PLACED} UNION SELECT kinds {_GONE}"
+        with self._naming_faults():
+            rows = self._connection.execute(query).fetchall()
+        return merge_kinds(json.loads(kinds) for (kinds,) in rows if kinds is not None)
 
     def remove(self) -> None:
         """Delete the file: the output is written."""
@@ -196,9 +205,9 @@ class RunStore:
     def _insert(self, name: str, fingerprint: str | None, stored: Stored, *, earlier: bool) -> int | None:
         self._begin()
         packed = zlib.compress(stored.line.encode(), 1)
-        row = [name, fingerprint, stored.is_skipped, earlier, packed]
-        query = "INSERT INTO reading (name, fingerprint, skipped, earlier, line) VALUES (?, ?, ?, ?, ?)"
-        return self._connection.execute(query, row).lastrowid
+        kinds = json.dumps(stored.kinds, sort_keys=True) if stored.kinds else None
+        row = [name, fingerprint, stored.is_skipped, earlier, kinds, packed]
+        return self._connection.execute("INSERT INTO reading VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
 
     def _begin(self) -> None:
         if not self._connection.in_transaction:

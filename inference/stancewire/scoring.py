@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stancewire import __version__
+from stancewire.columns import column_kinds
 from stancewire.decoding import UTF8
-from stancewire.documents import MAX_BYTES, Search, Skipped, Source
+from stancewire.documents import KINDS, STANDARD_INPUT, Search, Skipped, Source
 from stancewire.errors import StancewireError
 from stancewire.formats import ScoredDocument, to_line
+from stancewire.inputs import Inputs, refuse_columns
 from stancewire.language import ENGLISH, UNDETERMINED
 from stancewire.outputs import Output, WriteError, check_place, find_existing, store_path
 from stancewire.provenance import Provenance, read_provenance
 from stancewire.reading import GROUP_SENTENCES, Reading, read_groups
 from stancewire.rereading import parse_line, reread
+from stancewire.rows import RowOptions
 from stancewire.run_store import RunStore, Stored
 
 if TYPE_CHECKING:
@@ -32,7 +35,15 @@ if TYPE_CHECKING:
 _STRONGEST = 3
 _SKIPPED_NAMED = 1_000
 _COMMIT_EVERY = 1_000
-_LIBRARIES = ("onnxruntime", "tokenizers", "sentencex", "charset-normalizer", "ftfy", "py3langid")
+_LIBRARIES = (
+    "onnxruntime",
+    "tokenizers",
+    "sentencex",
+    "charset-normalizer",
+    "ftfy",
+    "py3langid",
+    "trafilatura",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +117,33 @@ def score_paths(
     overwrite: bool = False,
     resume: bool = False,
     any_language: bool = False,
+    rows: RowOptions | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> ScoringResult:
-    """Score files and folders of text files into a `.jsonl`, `.csv` or `.parquet` file.
+    """Score files and folders of them into a `.jsonl`, `.csv` or `.parquet` file.
 
-    A document that cannot be read, or is not English unless `any_language` is set, is skipped with its reason
-    and never ends the run. Memory does not grow with the number of documents. A run that was cut short goes
-    on where it stood, and ends with the same bytes as one that was not. `resume` adds to an output that is
-    finished: of its documents only those that have changed are scored again, and none is dropped because it
-    is not among the inputs any more. Raises StancewireError for a path that is missing, where no document is
-    found; for an output that cannot be written, or that another run is writing; for one that is finished
-    where neither `overwrite` nor `resume` is set; and for one that another model or other settings began
-    where `overwrite` is not set.
+    `rows` says in which columns of tables the texts stand, and how large a document may be. A document that
+    cannot be read, or is not English unless `any_language` is set, is skipped with its reason and never ends
+    the run. Memory does not grow with the number of documents. A run that was cut short goes on where it
+    stood, and ends with the same bytes as one that was not. `resume` adds to an output that is finished: of
+    its documents only those that have changed are scored again, and none is dropped because it is not among
+    the inputs any more. Raises StancewireError for a path that is missing, where no document is found; for an
+    output that cannot be written, or that another run is writing; for one that is finished where neither
+    `overwrite` nor `resume` is set; and for one that another model or other settings began where `overwrite`
+    is not set.
     """
     if resume and overwrite:
         raise StancewireError("--resume keeps what is there and --overwrite does not: give one of them")
     check_place(out, classifier.labels)
+    options = rows or RowOptions()
     search = Search(paths)
+    refuse_columns(paths, options)
     settings = {
         "any_language": any_language,
-        "max_bytes": MAX_BYTES,
+        "max_bytes": options.max_bytes,
+        "text_column": options.text_column,
+        "id_column": options.id_column,
+        "date_column": options.date_column,
         "prior": classifier.prior,
         "abstain": classifier.abstain,
     }
@@ -135,8 +153,11 @@ def score_paths(
     with RunStore(store_path(out), out, anew=overwrite) as store:
         try:
             _begin(store, out, making, paths, overwrite=overwrite, resume=resume)
-            _score(classifier, search, store, any_language, on_progress or (lambda progress: None))
-            return _write(classifier, store, out, making, search.ignored)
+            inputs = Inputs(search, options)
+            size = _measure(search)
+            _score(classifier, inputs, size, store, any_language, on_progress or (lambda progress: None))
+            ignored = dict(sorted((Counter(search.ignored) + inputs.ignored).items()))
+            return _write(classifier, store, out, making, ignored)
         except WriteError as error:
             raise StancewireError(f"{error}; what is done is kept, and the same command goes on") from None
         except BaseException:
@@ -155,7 +176,7 @@ def _begin(
     resume: bool,
 ) -> None:
     begun = None if store.is_empty else store.begun
-    places = [os.path.abspath(path) for path in paths]
+    places = ["standard input" if path == STANDARD_INPUT else os.path.abspath(path) for path in paths]
     changed: list[str] = []
     if begun is not None:
         changed = _differences(begun["making"], making)
@@ -186,7 +207,9 @@ def _begin(
         store.clear()
         store.begin({**values, "is_whole": False})
         for number, scored in enumerate(reread(out, earlier.labels)):
-            store.put_earlier(scored.document.id, scored.document.fingerprint, to_line(scored))
+            document = scored.document
+            stored = Stored(to_line(scored), kinds=column_kinds(document.columns))
+            store.put_earlier(document.id, document.fingerprint, stored)
             if number % _COMMIT_EVERY == 0:
                 store.commit()
         store.begin(values)
@@ -194,19 +217,19 @@ def _begin(
 
 def _score(
     classifier: StanceClassifier,
-    search: Search,
+    inputs: Inputs,
+    size: int,
     store: RunStore,
     any_language: bool,
     report: Callable[[Progress], object],
 ) -> None:
-    size = _measure(search)
     documents = sentences = consumed = 0
 
     def tell(sentences: int) -> None:
         report(Progress(documents, sentences, min(consumed / size, 1.0) if size else 0.0))
 
     store.start_over()
-    with closing(read_groups(search, any_language, store.admit)) as groups:
+    with closing(read_groups(inputs, any_language, store.admit)) as groups:
         for group in groups:
             flat = [sentence for reading in group for sentence in reading.sentences]
             scored: list[ScoredSentence] = []
@@ -228,7 +251,8 @@ def _score(
 def _stored(reading: Reading, sentences: tuple[ScoredSentence, ...]) -> Stored:
     document, language = reading.document, reading.language
     if reading.reason is None and document is not None and language is not None:
-        return Stored(to_line(ScoredDocument(document, language, sentences)), False)
+        line = to_line(ScoredDocument(document, language, sentences))
+        return Stored(line, kinds=column_kinds(document.columns))
     values = {
         "document": reading.place.name,
         "reason": reading.reason,
@@ -237,7 +261,7 @@ def _stored(reading: Reading, sentences: tuple[ScoredSentence, ...]) -> Stored:
         "repaired": document is not None and document.repaired,
     }
     # Escaped, so that a lone surrogate does no harm.
-    return Stored(json.dumps(values), True)
+    return Stored(json.dumps(values), is_skipped=True)
 
 
 def _write(
@@ -248,7 +272,7 @@ def _write(
     ignored: Mapping[str, int],
 ) -> ScoringResult:
     tally = _Tally(classifier.labels)
-    with Output(out, classifier.labels, overwrite=True) as output:
+    with Output(out, classifier.labels, columns=store.kinds(), overwrite=True) as output:
         for stored in store:
             if stored.is_skipped:
                 output.skip(tally.skip(json.loads(stored.line)))
@@ -399,7 +423,8 @@ def _measure(search: Search) -> int:
 def _nothing_found(search: Search, unread: Sequence[Skipped]) -> str:
     if not search.paths:
         return "there is nothing to score: name files, or folders of text files"
-    where = f"no text file (.txt, .text, .md or without a suffix) in {', '.join(map(str, search.paths))}"
+    kinds = ", ".join(suffix for suffix in KINDS if suffix)
+    where = f"no file of articles ({kinds} or without a suffix) in {', '.join(map(str, search.paths))}"
     others = ", ".join(f"{number} {suffix}" for suffix, number in search.ignored.items())
     reasons = "; ".join(f"{skipped.document} {skipped.reason}" for skipped in unread)
     return where + (f"; of other kinds: {others}" if others else "") + (f"; {reasons}" if reasons else "")
