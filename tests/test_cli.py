@@ -89,6 +89,15 @@ def test_resume_scores_only_what_is_new_and_overwrite_cannot_stand_beside_it(
     assert "2 documents, 3 sentences" in result.output
 
 
+def test_quiet_prints_one_line(run, articles, tiny_model, tmp_path):
+    out = tmp_path / "scores.jsonl"
+
+    result = run("score", articles, "--out", out, "--model", tiny_model, "--quiet", "--max-document", "0.5")
+
+    assert result.output == f"Written to {out}: 1 documents, 2 sentences, 0 skipped.\n"
+    assert result.exit_code == 0
+
+
 def test_a_table_comes_on_standard_input_and_its_columns_can_be_named(run, tiny_model, tmp_path):
     out = tmp_path / "scores.jsonl"
     columns = ("--text-column", "body", "--id-column", "url", "--date-column", "day")

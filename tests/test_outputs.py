@@ -26,6 +26,7 @@ from stancewire.outputs import Output
 from stancewire.provenance import FORMAT, Provenance, meta_path, parse_provenance, read_provenance
 from stancewire.rereading import reread
 from stancewire.spans import Span
+from stancewire.spreadsheet import guard, unguard
 
 LABELS = ("threat", "text", "A b.c")
 SUFFIXES = (".jsonl", ".csv", ".parquet")
@@ -187,6 +188,30 @@ def test_what_is_read_back_in_full_is_written_as_it_was(tmp_path_factory, suffix
     again = write(folder / f"two{suffix}", *reread(out, LABELS))
 
     assert again.read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", "'=1", "''-", "\uff1dx"])
+def test_with_an_apostrophe_a_spreadsheet_runs_nothing_and_all_comes_back(tmp_path, start):
+    document = scored(start, f"He said {start}")
+    came = replace(document, document=replace(document.document, id=start, columns={start: start, "n": -1.5}))
+    columns = {start: "string", "n": "number"}
+    out = tmp_path / "o.csv"
+    with Output(out, LABELS, columns=columns, spreadsheet=True) as output:
+        output.write(came)
+        output.commit(PROVENANCE)
+
+    rows = list(csv.reader(io.StringIO(out.read_bytes().decode(), newline="")))
+    assert [row[0] for row in rows[1:]] == [f"'{start}"] * 2
+    assert [row[5] for row in rows[1:]] == [f"'{start}", f"He said {start}"]
+    assert sorted([rows[0][-1], rows[0][-2]]) == sorted([f"'{start}", "n"])
+    (back,) = reread(out, LABELS, spreadsheet=True)
+    assert back.document.columns == {start: start, "n": "-1.5"}
+    assert [sentence.text for sentence in back.sentences] == [start, f"He said {start}"]
+
+
+@given(st.text())
+def test_every_guarded_cell_comes_back(text):
+    assert unguard(guard(text)) == text
 
 
 def test_one_document_is_one_line_of_json_whatever_breaks_its_sentences_hold(tmp_path):

@@ -274,6 +274,25 @@ def stop_at(function, call: int):
     return stopped
 
 
+def test_csv_for_spreadsheets_is_added_to_as_well(tmp_path, runtime):
+    out = tmp_path / "o.csv"
+    folder = corpus(
+        tmp_path / "in", one="=1+1 is what he said on Monday to them.", two="'=1 she answered him then."
+    )
+    score_paths(make_classifier(), [folder], out, spreadsheet=True)
+    corpus(folder, three=ARTICLE)
+
+    score_paths(make_classifier(runtime), [folder], out, spreadsheet=True, resume=True)
+    score_paths(make_classifier(), [folder], tmp_path / "fresh.csv", spreadsheet=True)
+
+    assert sum(runtime.calls) == 4
+    assert contents(out) == contents(tmp_path / "fresh.csv")
+    with pytest.raises(StancewireError, match="setting spreadsheet was True, is False"):
+        score_paths(make_classifier(), [folder], out, resume=True)
+    with pytest.raises(StancewireError, match=r"o\.jsonl is no CSV"):
+        score_paths(make_classifier(), [folder], tmp_path / "o.jsonl", spreadsheet=True)
+
+
 def test_resume_starts_where_nothing_is(tmp_path, folder):
     result = score_paths(make_classifier(), [folder], tmp_path / "o.csv", resume=True)
 

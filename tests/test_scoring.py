@@ -22,6 +22,7 @@ from stancewire.documents import decode_document
 from stancewire.errors import StancewireError
 from stancewire.formats import stance_values
 from stancewire.provenance import read_provenance
+from stancewire.rows import RowOptions
 from stancewire.scoring import Progress, ScoringResult, score_paths
 from stancewire.summary import printable, summary_table
 
@@ -139,9 +140,13 @@ def test_progress_counts_up_to_all_documents_and_sentences(tmp_path, arithmetic)
 
     result = score_paths(arithmetic, [folder], tmp_path / "o.csv", on_progress=seen.append)
 
-    assert seen[-1] == Progress(301, result.sentences, 1.0)
-    assert seen == sorted(seen, key=lambda progress: (progress.documents, progress.sentences))
-    assert [progress.share for progress in seen] == sorted(progress.share for progress in seen)
+    reading = [progress for progress in seen if not progress.is_writing]
+    writing = [progress for progress in seen if progress.is_writing]
+    assert seen == reading + writing
+    assert reading[-1] == Progress(301, result.sentences, 1.0)
+    assert reading == sorted(reading, key=lambda progress: (progress.documents, progress.sentences))
+    assert [progress.share for progress in reading] == sorted(progress.share for progress in reading)
+    assert [progress.share for progress in writing] == [0, 256 / 301]
     assert len(seen) > 2
 
 
@@ -171,6 +176,17 @@ def test_of_very_many_skipped_documents_the_list_beside_the_output_has_all(tmp_p
     assert read_provenance(tmp_path / "o.parquet") == result.provenance
     assert len(lines(tmp_path / "o.parquet.errors.jsonl")) == 1100
     assert "and 1,090 more, all in o.parquet.errors.jsonl" in shown(result)
+
+
+def test_the_largest_document_can_be_chosen(tmp_path, arithmetic):
+    folder = corpus(tmp_path / "in", long=ARTICLE * 10, short=ARTICLE)
+
+    result = score_paths(arithmetic, [folder], tmp_path / "o.jsonl", rows=RowOptions(max_bytes=1_000))
+
+    assert [(skipped.document, skipped.reason) for skipped in result.skipped] == [
+        ("long.txt", "is larger than the 0.001 MB that one document may have")
+    ]
+    assert result.provenance.settings["max_bytes"] == 1_000
 
 
 def test_a_document_that_breaks_the_splitter_costs_only_itself(tmp_path, arithmetic, monkeypatch):

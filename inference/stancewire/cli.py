@@ -110,6 +110,19 @@ def score(
     any_language: Annotated[
         bool, typer.Option("--any-language", help="Score documents that are not in English, too.")
     ] = False,
+    max_document: Annotated[
+        float,
+        typer.Option(min=0.001, max=200, help="Megabytes that a document may have; larger ones are skipped."),
+    ] = 20,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet", help="In .csv: an apostrophe before cells that a spreadsheet would run."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress and no table: one line at the end, for logs.")
+    ] = False,
     text_column: Annotated[
         str, typer.Option(help="In .jsonl, .csv and .parquet: the column with the text.")
     ] = "text",
@@ -137,7 +150,7 @@ def score(
         model, threads, precision=precision, recall=recall, prior=_shares(prior), abstain=abstain
     )
     try:
-        with _scoring_progress() as on_progress:
+        with _scoring_progress(quiet=quiet) as on_progress:
             result = score_paths(
                 classifier,
                 paths,
@@ -145,7 +158,8 @@ def score(
                 overwrite=overwrite,
                 resume=resume,
                 any_language=any_language,
-                rows=RowOptions(text_column, id_column, date_column),
+                rows=RowOptions(text_column, id_column, date_column, round(max_document * 1e6)),
+                spreadsheet=spreadsheet,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
@@ -153,13 +167,18 @@ def score(
             "stancewire: interrupted; the same command goes on where it stood", markup=False
         )
         raise typer.Exit(130) from None
-    _console().print(summary_table(result))
-    _console().print(
-        f"Written to {printable(str(out))}; stancewire info on it says what made it.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    written = f"Written to {printable(str(out))}"
+    if quiet:
+        counts = f"{result.documents} documents, {result.sentences} sentences, {result.skipped_count} skipped"
+        _console().print(f"{written}: {counts}.", markup=False, highlight=False, soft_wrap=True)
+    else:
+        _console().print(summary_table(result))
+        _console().print(
+            f"{written}; stancewire info on it says what made it.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     raise typer.Exit(1 if result.skipped else 0)
 
 
@@ -683,21 +702,26 @@ def _progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
 
 
 @contextmanager
-def _scoring_progress() -> Iterator[Callable[[ScoringProgress], object]]:
+def _scoring_progress(*, quiet: bool = False) -> Iterator[Callable[[ScoringProgress], object]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = _console(stderr=True)
     columns = (
-        TextColumn("{task.fields[documents]:,} documents"),
+        TextColumn("{task.description} {task.fields[documents]:,} documents"),
         BarColumn(),
         TextColumn("{task.fields[sentences]:,} sentences, {task.fields[rate]:,.0f} a second"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    is_silent = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=is_silent) as bar:
         task = bar.add_task("scoring", total=1.0, documents=0, sentences=0, rate=0.0)
 
         def show(progress: ScoringProgress) -> None:
-            rate = progress.sentences / max(bar.tasks[0].elapsed or 0.0, 1e-3)
+            rate = bar.tasks[0].fields["rate"]
+            if not progress.is_writing:
+                rate = progress.sentences / max(bar.tasks[0].elapsed or 0.0, 1e-3)
+            elif bar.tasks[0].description == "scoring":
+                bar.reset(task, total=1.0, description="writing")
             bar.update(
                 task,
                 completed=progress.share,

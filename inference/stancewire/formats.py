@@ -25,6 +25,7 @@ from stancewire.errors import StancewireError
 from stancewire.language import Language
 from stancewire.provenance import METADATA_KEY, Provenance
 from stancewire.spans import ROLES, Span
+from stancewire.spreadsheet import guard
 
 PROBABILITY_PREFIX: Final = "p_"
 """What stands before a label in the name of its column, so that no label can take another column's name."""
@@ -95,7 +96,7 @@ class Csv(Format):
         self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         # The writer quotes a lone carriage return only where its line ends hold one.
         self._writer = csv.writer(self._text, lineterminator="\r\n")
-        self._writer.writerow([*column_names(labels), *self._kinds])
+        self._write_row([*column_names(labels), *self._kinds])
 
     @classmethod
     def check(cls, labels: Sequence[str]) -> None:
@@ -109,11 +110,21 @@ class Csv(Format):
     def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
         for row in _rows(scored, self._labels, self._kinds):
-            self._writer.writerow([_cell(value) for value in row])
+            self._write_row([_cell(value) for value in row])
 
     def finish(self, provenance: Provenance) -> None:
         """Write what is still pending."""
         self._text.detach().flush()
+
+    def _write_row(self, cells: Sequence[Any]) -> None:
+        self._writer.writerow(cells)
+
+
+class SpreadsheetCsv(Csv):
+    """CSV of which no spreadsheet runs a cell."""
+
+    def _write_row(self, cells: Sequence[Any]) -> None:
+        super()._write_row([guard(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
 class Parquet(Format):

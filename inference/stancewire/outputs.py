@@ -17,7 +17,7 @@ from typing import BinaryIO, Self
 from stancewire.columns import ColumnKind
 from stancewire.documents import Skipped
 from stancewire.errors import StancewireError
-from stancewire.formats import FORMATS, ScoredDocument, without_surrogates
+from stancewire.formats import FORMATS, ScoredDocument, SpreadsheetCsv, without_surrogates
 from stancewire.provenance import Provenance, errors_path, meta_path
 
 
@@ -30,7 +30,8 @@ class Output:
 
     The format is that of the suffix: `.jsonl`, `.csv` or `.parquet`. Raises StancewireError, when made, for
     another suffix, a folder that is missing, or an output that is already there and may not be overwritten.
-    `columns` are what the documents came with, and of which kind.
+    `columns` are what the documents came with, and of which kind; with `spreadsheet`, CSV has an apostrophe
+    before cells that a spreadsheet would run.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Output:
         labels: Sequence[str],
         *,
         columns: Mapping[str, ColumnKind] | None = None,
+        spreadsheet: bool = False,
         overwrite: bool = False,
     ) -> None:
         check_place(path, labels)
@@ -51,6 +53,7 @@ class Output:
         self._parts = {name: name.with_name(f".{name.name}.new") for name in (path, self._meta, self._errors)}
         self._labels = tuple(labels)
         self._columns = columns
+        self._form = SpreadsheetCsv if spreadsheet else FORMATS[path.suffix.lower()]
         self._error_stream: BinaryIO | None = None
         self._undo = ExitStack()
 
@@ -59,7 +62,7 @@ class Output:
             self._undo.callback(_remove, *self._parts.values())
             with self._naming_faults():
                 self._stream = self._open(self._path)
-            self._format = FORMATS[self._path.suffix.lower()](self._stream, self._labels, self._columns)
+            self._format = self._form(self._stream, self._labels, self._columns)
             self._undo.callback(self._format.abandon)
         except BaseException:
             self._undo.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ from stancewire.errors import StancewireError
 from stancewire.formats import PROBABILITY_PREFIX, ScoredDocument, column_names
 from stancewire.language import Language
 from stancewire.spans import Span
+from stancewire.spreadsheet import unguard
 
 _ROWS_AT_A_TIME: Final = 4_096
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error)
@@ -43,13 +44,16 @@ def parse_line(line: str) -> ScoredDocument:
     return ScoredDocument(document, language, tuple(map(_json_sentence, values["sentences"])))
 
 
-def reread(out: Path, labels: Sequence[str]) -> Iterator[ScoredDocument]:
+def reread(out: Path, labels: Sequence[str], *, spreadsheet: bool = False) -> Iterator[ScoredDocument]:
     """Read the documents of an output in order; `labels` are those of its provenance.
+
+    `spreadsheet` says that it is CSV with apostrophes before cells that a spreadsheet would run.
 
     Raises StancewireError if it is not what `stancewire score` wrote, or was written before documents had a
     fingerprint.
     """
-    readers = {".jsonl": _read_json_lines, ".csv": _read_csv, ".parquet": _read_parquet}
+    read_csv = _read_spreadsheet if spreadsheet else _read_csv
+    readers = {".jsonl": _read_json_lines, ".csv": read_csv, ".parquet": _read_parquet}
     try:
         yield from readers[out.suffix.lower()](out, labels)
     except OSError as error:
@@ -93,11 +97,22 @@ def _json_span(values: Mapping[str, Any] | None) -> Span | None:
     return None if values is None else Span(**values)
 
 
-def _read_csv(out: Path, labels: Sequence[str]) -> Iterator[ScoredDocument]:
+def _read_csv(
+    out: Path, labels: Sequence[str], written: Callable[[str], str] = str
+) -> Iterator[ScoredDocument]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with out.open(encoding="utf-8", newline="") as stream:
-        rows = ({name: value or None for name, value in row.items()} for row in csv.DictReader(stream))
+        reader = csv.reader(stream)
+        header = [written(name) for name in next(reader)]
+        rows = (
+            {name: written(cell) or None for name, cell in zip(header, cells, strict=True)}
+            for cells in reader
+        )
         yield from _from_rows(rows, labels)
+
+
+def _read_spreadsheet(out: Path, labels: Sequence[str]) -> Iterator[ScoredDocument]:
+    return _read_csv(out, labels, unguard)
 
 
 def _read_parquet(out: Path, labels: Sequence[str]) -> Iterator[ScoredDocument]:

@@ -169,6 +169,12 @@ class RunStore:
                 for line, skipped in self._connection.execute(f"SELECT line, skipped {query}"):
                     yield Stored(zlib.decompress(line).decode(), bool(skipped))
 
+    def count(self) -> int:
+        """How many documents the iteration gives."""
+        with self._naming_faults():
+            counts = [self._one(f"SELECT count(*) {query}") for query in (_PLACED, _GONE)]
+        return sum(row[0] for row in counts if row)
+
     def kinds(self) -> dict[str, ColumnKind]:
         """Of which kind the columns are that the documents of the output came with, by name."""
         query = f"SELECT kinds {_PLACED} UNION SELECT kinds {_GONE}"

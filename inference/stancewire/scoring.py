@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count, islice
 from pathlib import Path
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _STRONGEST = 3
 _SKIPPED_NAMED = 1_000
 _COMMIT_EVERY = 1_000
+_REPORT_EVERY = 256
 _LIBRARIES = (
     "onnxruntime",
     "tokenizers",
@@ -48,11 +49,16 @@ _LIBRARIES = (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: documents done, sentences scored, and the share of the bytes, 0 to 1."""
+    """How far a run has come: documents done, sentences scored, and the share of what is to be done, 0 to 1.
+
+    First the documents are read and scored, a share of their bytes; then the output is written, a share of
+    its documents.
+    """
 
     documents: int
     sentences: int
     share: float
+    is_writing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,7 @@ def score_paths(
     resume: bool = False,
     any_language: bool = False,
     rows: RowOptions | None = None,
+    spreadsheet: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> ScoringResult:
     """Score files and folders of them into a `.jsonl`, `.csv` or `.parquet` file.
@@ -135,6 +142,8 @@ def score_paths(
     if resume and overwrite:
         raise StancewireError("--resume keeps what is there and --overwrite does not: give one of them")
     check_place(out, classifier.labels)
+    if spreadsheet and out.suffix.lower() != ".csv":
+        raise StancewireError(f"{out} is no CSV: what a spreadsheet would run is a question of .csv alone")
     options = rows or RowOptions()
     search = Search(paths)
     refuse_columns(paths, options)
@@ -144,10 +153,12 @@ def score_paths(
         "text_column": options.text_column,
         "id_column": options.id_column,
         "date_column": options.date_column,
+        "spreadsheet": spreadsheet,
         "prior": classifier.prior,
         "abstain": classifier.abstain,
     }
     making = _making(classifier, settings)
+    report = on_progress or (lambda progress: None)
     if not store_path(out).exists():
         _refuse_finished(out, overwrite=overwrite, resume=resume)
     with RunStore(store_path(out), out, anew=overwrite) as store:
@@ -155,9 +166,16 @@ def score_paths(
             _begin(store, out, making, paths, overwrite=overwrite, resume=resume)
             inputs = Inputs(search, options)
             size = _measure(search)
-            _score(classifier, inputs, size, store, any_language, on_progress or (lambda progress: None))
+            done = _score(classifier, inputs, size, store, any_language, report)
             ignored = dict(sorted((Counter(search.ignored) + inputs.ignored).items()))
-            return _write(classifier, store, out, making, ignored)
+            return _write(
+                classifier,
+                store,
+                out,
+                making,
+                ignored,
+                lambda share: report(replace(done, share=share, is_writing=True)),
+            )
         except WriteError as error:
             raise StancewireError(f"{error}; what is done is kept, and the same command goes on") from None
         except BaseException:
@@ -206,7 +224,8 @@ def _begin(
         _refuse_changed(out, "finished", _differences(_made(earlier), making))
         store.clear()
         store.begin({**values, "is_whole": False})
-        for number, scored in enumerate(reread(out, earlier.labels)):
+        spreadsheet = making["settings"]["spreadsheet"]
+        for number, scored in enumerate(reread(out, earlier.labels, spreadsheet=spreadsheet)):
             document = scored.document
             stored = Stored(to_line(scored), kinds=column_kinds(document.columns))
             store.put_earlier(document.id, document.fingerprint, stored)
@@ -222,7 +241,7 @@ def _score(
     store: RunStore,
     any_language: bool,
     report: Callable[[Progress], object],
-) -> None:
+) -> Progress:
     documents = sentences = consumed = 0
 
     def tell(sentences: int) -> None:
@@ -246,6 +265,7 @@ def _score(
             sentences += len(scored)
             consumed = group[-1].consumed
             tell(sentences)
+    return Progress(documents, sentences, 1.0)
 
 
 def _stored(reading: Reading, sentences: tuple[ScoredSentence, ...]) -> Stored:
@@ -270,10 +290,16 @@ def _write(
     out: Path,
     making: Mapping[str, Any],
     ignored: Mapping[str, int],
+    report: Callable[[float], object],
 ) -> ScoringResult:
     tally = _Tally(classifier.labels)
-    with Output(out, classifier.labels, columns=store.kinds(), overwrite=True) as output:
-        for stored in store:
+    spreadsheet = making["settings"]["spreadsheet"]
+    total = store.count()
+    kinds = store.kinds()
+    with Output(out, classifier.labels, columns=kinds, spreadsheet=spreadsheet, overwrite=True) as output:
+        for number, stored in enumerate(store):
+            if number % _REPORT_EVERY == 0:
+                report(number / total)
             if stored.is_skipped:
                 output.skip(tally.skip(json.loads(stored.line)))
             else:
