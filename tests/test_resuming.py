@@ -36,6 +36,15 @@ ARTICLE = (
 )
 
 
+def article(number: int) -> str:
+    """Five sentences that no other article has."""
+    return (
+        f"The envoy said on day {number} that the convoy would cross the river. The ministry answered on day "
+        f"{number} that it would not.\n\nDockers will strike on day {number} unless the firm gives way! "
+        f"Nobody knows what the harbour will do on day {number}. So it was said on day {number}."
+    )
+
+
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
     monkeypatch.setattr(stancewire.reading, "GROUP_SENTENCES", 8)
@@ -49,8 +58,14 @@ def runtime() -> ArithmeticRuntime:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    articles = {f"n{number:02}": f"{ARTICLE} This is number {number}." for number in range(20)}
-    return corpus(tmp_path / "in", **articles, n03b="", n11b=b"\0\1\2", n15b="Non, dit le porte-parole. " * 3)
+    articles = {f"n{number:02}": article(number) for number in range(20)}
+    return corpus(
+        tmp_path / "in",
+        **articles,
+        n03b="",
+        n11b=b"\0\1\2",
+        n15b="Le porte-parole a démenti les accusations et promis de poursuivre les pourparlers.",
+    )
 
 
 class Stop:
@@ -116,7 +131,7 @@ def test_any_interrupted_run_equals_the_uninterrupted_one(tmp_path, folder, suff
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_run_over_tables_and_archives_goes_on_too(tmp_path, folder, runtime, suffix):
-    rows = [{"id": f"row {n}", "text": f"{ARTICLE} {n}.", "outlet": "Post", "page": n} for n in range(12)]
+    rows = [{"id": f"row {n}", "text": article(100 + n), "outlet": "Post", "page": n} for n in range(12)]
     lines = "\n".join(map(json.dumps, rows))
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     with zipfile.ZipFile(folder / "b.zip", "w") as packed:

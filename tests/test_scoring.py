@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import stancewire.reading
+import stancewire.scoring
+import stancewire.sentence_cache
 from stancewire.classifier import StanceClassifier
 from stancewire.documents import decode_document
 from stancewire.errors import StancewireError
@@ -24,6 +26,8 @@ from stancewire.formats import stance_values
 from stancewire.provenance import read_provenance
 from stancewire.rows import RowOptions
 from stancewire.scoring import Progress, ScoringResult, score_paths
+from stancewire.segmentation import Sentence
+from stancewire.sentence_cache import SentenceCache
 from stancewire.summary import printable, summary_table
 
 ARTICLE = (
@@ -124,14 +128,44 @@ def test_an_output_does_not_depend_on_how_documents_fall_into_groups(tmp_path, a
 
 
 def test_sentences_are_scored_in_calls_of_some_hundreds(tmp_path, arithmetic, runtime):
-    long = "The harbour was shut again on Monday. " * 1500
-    folder = corpus(tmp_path / "in", long=long, **{f"n{i:03}": ARTICLE for i in range(300)})
+    long = "".join(f"The harbour was shut again on day {i}. " for i in range(1500))
+    articles = {f"n{i:03}": ARTICLE.replace("would", f"on day {i} would") for i in range(300)}
+    folder = corpus(tmp_path / "in", long=long, **articles)
 
     score_paths(arithmetic, [folder], tmp_path / "o.jsonl")
 
-    assert sum(runtime.calls) == 1500 + 4 * 300
+    assert sum(runtime.calls) == 1500 + 2 * 300 + 2
     assert max(runtime.calls) == 512
     assert len(runtime.calls) < 10
+
+
+def test_a_sentence_that_comes_again_is_not_read_again(tmp_path, arithmetic, runtime, monkeypatch):
+    moved = f"By our own correspondent, Muscat.\n\n{ARTICLE}"
+    folder = corpus(
+        tmp_path / "in", a=ARTICLE, b=ARTICLE + " " + ARTICLE, c=moved, d=ARTICLE.replace(" ", "\n")
+    )
+    score_paths(arithmetic, [folder], tmp_path / "o.jsonl")
+    seen = sum(runtime.calls)
+    texts = [row["text"] for line in lines(tmp_path / "o.jsonl") for row in line["sentences"]]
+    uncached = stancewire.sentence_cache.SentenceCache
+    monkeypatch.setattr(stancewire.scoring, "SentenceCache", lambda classifier: uncached(classifier, 0))
+    monkeypatch.setattr(stancewire.reading, "GROUP_SENTENCES", 1)
+    runtime.calls.clear()
+
+    score_paths(arithmetic, [folder], tmp_path / "uncached.jsonl")
+
+    assert seen == len(set(texts)) < sum(runtime.calls) <= len(texts)
+    assert (tmp_path / "o.jsonl").read_bytes() == (tmp_path / "uncached.jsonl").read_bytes()
+
+
+def test_the_sentences_that_are_remembered_are_the_last_used_and_so_many(arithmetic, runtime):
+    cache = SentenceCache(arithmetic, 2)
+    one, two, three, long = (Sentence(text, 0, len(text)) for text in ("One.", "Two.", "Three.", "x" * 1001))
+
+    for sentence in (one, two, one, three, one, two, long, long):
+        cache.score([sentence], 512, lambda done: None)
+
+    assert runtime.calls == [1, 1, 1, 1, 1, 1]
 
 
 def test_progress_counts_up_to_all_documents_and_sentences(tmp_path, arithmetic):

@@ -28,6 +28,7 @@ from stancewire.reading import GROUP_SENTENCES, Reading, read_groups
 from stancewire.rereading import parse_line, reread
 from stancewire.rows import RowOptions
 from stancewire.run_store import RunStore, Stored
+from stancewire.sentence_cache import SentenceCache
 
 if TYPE_CHECKING:
     from stancewire.classifier import ScoredSentence, StanceClassifier
@@ -243,18 +244,16 @@ def _score(
     report: Callable[[Progress], object],
 ) -> Progress:
     documents = sentences = consumed = 0
+    cache = SentenceCache(classifier)
 
-    def tell(sentences: int) -> None:
-        report(Progress(documents, sentences, min(consumed / size, 1.0) if size else 0.0))
+    def tell(scored: int) -> None:
+        report(Progress(documents, sentences + scored, min(consumed / size, 1.0) if size else 0.0))
 
     store.start_over()
     with closing(read_groups(inputs, any_language, store.admit)) as groups:
         for group in groups:
             flat = [sentence for reading in group for sentence in reading.sentences]
-            scored: list[ScoredSentence] = []
-            for start in range(0, len(flat), GROUP_SENTENCES):
-                scored += classifier.score_sentences(flat[start : start + GROUP_SENTENCES])
-                tell(sentences + len(scored))
+            scored = cache.score(flat, GROUP_SENTENCES, tell)
             rest = iter(scored)
             for reading in group:
                 if not reading.place.is_known:
@@ -264,7 +263,7 @@ def _score(
             documents += len(group)
             sentences += len(scored)
             consumed = group[-1].consumed
-            tell(sentences)
+            tell(0)
     return Progress(documents, sentences, 1.0)
 
 
