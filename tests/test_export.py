@@ -76,7 +76,8 @@ def test_a_model_folder_holds_four_files_and_its_manifest_is_right(tiny_checkpoi
     assert sorted(contents(tiny_model)) == ["README.md", "model.onnx", "stance.json", "tokenizer.json"]
     assert sorted(manifest.files) == ["README.md", "model.onnx", "tokenizer.json"]
     assert manifest.labels == record.labels
-    assert manifest.thresholds == pytest.approx(record.thresholds)
+    assert (manifest.calibration.data, manifest.calibration.sentences) == ("the validation split", 60)
+    assert set(manifest.calibration.shares) == set(manifest.calibration.curves) == set(record.labels)
     assert manifest.max_length == record.max_length == 48
     assert manifest.provenance["corpus_fingerprint"] == record.corpus_fingerprint
     assert manifest.provenance["config"] == read_config(tiny_checkpoint / "config.yaml").model_dump()
@@ -125,6 +126,25 @@ def test_the_int8_model_stays_within_what_the_export_says_it_measured(tiny_check
     assert report.model_bytes == (report.folder / "model.onnx").stat().st_size
 
 
+def test_probabilities_and_thresholds_are_fitted_on_what_is_given(tiny_checkpoint, tiny_corpus, tmp_path):
+    data = tiny_corpus / "test" / "all.jsonl"
+    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+
+    folder = export(tiny_checkpoint, tmp_path / "model", calibrate=data).folder
+
+    manifest, _ = read_manifest(folder)
+    classifier = StanceClassifier.load(folder)
+    share = np.array(
+        [[any(s["label"] == label for s in row["stances"]) for label in manifest.labels] for row in rows]
+    )
+    assert (manifest.calibration.data, manifest.calibration.sentences) == ("all", len(rows))
+    assert list(manifest.calibration.shares.values()) == pytest.approx(share.mean(axis=0).tolist())
+    # Platt's slope and intercept make the mean probability that of the share, but for his smoothing.
+    found = classifier.probabilities([row["text"] for row in rows])
+    assert found.mean(axis=0) == pytest.approx(share.mean(axis=0), abs=0.05)
+    assert all(manifest.calibration.curves.values())
+
+
 def test_an_export_gives_the_same_files_each_time(tiny_checkpoint, tiny_model, tmp_path):
     again = export(tiny_checkpoint, tmp_path / "again").folder
 
@@ -137,9 +157,11 @@ def test_the_last_layer_stays_in_float32_and_the_others_become_int8(tiny_model):
         for tensor in onnx.load(tiny_model / "model.onnx").graph.initializer
     }
 
-    assert tensors["classifier.weight_Transposed"] == tensors["classifier.bias"] == "FLOAT"
+    for head in ("classifier", "span_classifier"):
+        assert tensors[f"{head}.weight_Transposed"] == tensors[f"{head}.bias"] == "FLOAT"
     assert tensors["encoder.encoder.layer.0.intermediate.dense.weight_Transposed_quantized"] == "INT8"
-    assert tensors["encoder.embeddings.word_embeddings.weight_quantized"] == "UINT8"
+    assert tensors["encoder.embeddings.word_embeddings.weight_quantized"] == "INT8"
+    assert tensors["encoder.embeddings.position_embeddings.weight"] == "FLOAT"
 
 
 def test_multiplied_weights_use_seven_bits_so_that_every_processor_gives_the_same(tiny_model):
@@ -155,7 +177,8 @@ def test_multiplied_weights_use_seven_bits_so_that_every_processor_gives_the_sam
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_an_encoder_of_any_kind_is_traced_and_comes_back_from_int8_whole(name, tmp_path):
     torch.manual_seed(0)
-    config = StanceConfig(encoder=ENCODERS[name], id2label={0: "praise", 1: "blame", 2: "advice"})
+    labels = {0: "praise", 1: "blame", 2: "advice"}
+    config = StanceConfig(encoder=ENCODERS[name], id2label=labels, spans=True)
     model = StanceForSequenceClassification(config).eval()
 
     graph = to_onnx(model)
@@ -167,8 +190,10 @@ def test_an_encoder_of_any_kind_is_traced_and_comes_back_from_int8_whole(name, t
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
     for tokens in (3, 8, 60):
         ids = np.random.default_rng(tokens).integers(5, 60, (1, tokens))
-        expected = model(input_ids=torch.tensor(ids)).logits.detach().numpy()
-        np.testing.assert_allclose(session.run(None, {"input_ids": ids})[0], expected, atol=1e-5)
+        expected = model(input_ids=torch.tensor(ids))
+        logits, spans = session.run(None, {"input_ids": ids})
+        np.testing.assert_allclose(logits, expected.logits.detach().numpy(), atol=1e-5)
+        np.testing.assert_allclose(spans, expected.spans.detach().numpy(), atol=1e-5)
     # Many of an untrained network's parameters are equal: none may stand in for the others.
     wanted = {name: values.detach().numpy() for name, values in model.named_parameters()}
     assert set(found) == set(wanted)

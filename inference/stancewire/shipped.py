@@ -9,5 +9,5 @@ from __future__ import annotations
 from typing import Final
 
 DIGESTS: Final = {
-    "stance-small": "3578c756e40aea70615b315f2f1bd2f08f8832bd292e046a5b0b008f3b46db6a",
+    "stance-small": "14a85d354164a5b7224e558227c364833e3304025604c3ac70109e1a58606297",
 }

@@ -112,9 +112,9 @@ def _thresholds(record: TrainingRecord, calibration: Calibration | None) -> str:
         return f"## Labels and thresholds\n\n{head}\n{rule}\n{rows}"
     return (
         f"## Labels and thresholds\n\n{head} share of the sentences |\n{rule} --- |\n{rows}\n\n"
-        f"Probabilities and thresholds were fitted on {calibration.sentences:,} sentences "
-        f"({calibration.data}), of which the last column gives the shares that hold each label. Where shares "
-        "differ, `--prior LABEL=SHARE` moves the probabilities."
+        f"Probabilities were fitted on {calibration.sentences:,} sentences ({calibration.data}), of which "
+        "the last column gives the shares that hold each label; thresholds on these and validation. "
+        "Where shares differ, `--prior LABEL=SHARE` moves the probabilities."
     )
 
 

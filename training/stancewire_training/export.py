@@ -75,8 +75,9 @@ def export(
     """Export a trained folder to `out`: `model.onnx` (int8), `tokenizer.json`, `stance.json`, `README.md`.
 
     What quantization changes is measured on the validation split of the corpus that the model was trained on.
-    Slopes, intercepts and thresholds are then fitted anew, by the configuration's `calibration`, on what the
-    int8 model says of the annotated sentences of `calibrate`; without it, on validation, thresholds alone.
+    Slopes and intercepts are then fitted anew, by the configuration's `calibration`, on what the int8 model
+    says of the annotated sentences of `calibrate`, and thresholds on these and validation together; without
+    it, thresholds alone, on validation.
     `evaluations` maps names to further annotated files whose figures go into the model card. Raises
     StancewireError past the config's limits, if that corpus is not at hand or has changed, or if `out` exists
     and `overwrite` is not set or `out` is no model folder. The folder is made beside and renamed.
@@ -126,17 +127,19 @@ def _samples(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> list[list[in
 def _calibrate(
     folder: Path, config: Config, record: TrainingRecord, corpus: Corpus, data: Path | None
 ) -> tuple[TrainingRecord, ManifestCalibration]:
-    # On the int8 model, which is what is shipped.
-    if data is None:
-        name = "the validation split"
-        texts, targets = to_arrays(corpus.splits["validation"])
-    else:
-        name, sentences = data.stem, read_annotated(data)
-        texts = [unwrap(sentence.text) for sentence in sentences]
-        targets = target_matrix(sentences, record.labels).astype(np.float32)
+    # On the int8 model, which is what is shipped. Thresholds need many examples: validation's are used with
+    # those of `data`; slopes, intercepts and curves need the right shares: those of `data` alone.
+    texts, targets = to_arrays(corpus.splits["validation"])
+    name, given = "the validation split", targets
+    if data is not None:
+        sentences = read_annotated(data)
+        given = target_matrix(sentences, record.labels).astype(np.float32)
+        name, targets = data.stem, np.concatenate([targets, given])
+        texts = [*texts, *(unwrap(sentence.text) for sentence in sentences)]
     probabilities = StanceClassifier.load(folder).probabilities(texts)
     if data is not None and config.calibration.method == "platt":
-        fitted = fit_platt(logits_of(probabilities), targets, record.labels)
+        logits = logits_of(probabilities)
+        fitted = fit_platt(logits[-len(given) :], given, record.labels)
         fold_into_graph(folder / MODEL, fitted.slopes, fitted.intercepts)
         record = replace(
             record,
@@ -145,17 +148,17 @@ def _calibrate(
                 a * b + c for a, b, c in zip(record.intercepts, fitted.slopes, fitted.intercepts, strict=True)
             ),
         )
-        logits = logits_of(probabilities) * np.array(fitted.slopes) + np.array(fitted.intercepts)
-        probabilities = sigmoid(logits.astype(np.float32))
+        moved = logits * np.array(fitted.slopes) + np.array(fitted.intercepts)
+        probabilities = sigmoid(moved.astype(np.float32))
     if config.calibration.thresholds == "best_f1":
         record = replace(record, thresholds=tuple(best_thresholds(probabilities, targets).tolist()))
     return record, ManifestCalibration(
         name,
-        len(texts),
-        dict(zip(record.labels, targets.mean(axis=0).tolist(), strict=True)),
+        len(given),
+        dict(zip(record.labels, given.mean(axis=0).tolist(), strict=True)),
         {
             label: threshold_curve(*columns)
-            for label, *columns in zip(record.labels, probabilities.T, targets.T, strict=True)
+            for label, *columns in zip(record.labels, probabilities[-len(given) :].T, given.T, strict=True)
         },
     )
 
