@@ -294,6 +294,15 @@ def test_outputs_of_a_run_are_not_taken_for_articles(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_output_may_lie_among_the_articles(tmp_path, suffix):
+    corpus(tmp_path, a=TEXT)
+    for flags in ({}, {"resume": True}, {"overwrite": True}):
+        result = score_paths(make_classifier(), [tmp_path], tmp_path / f"o{suffix}", **flags)
+
+        assert (result.documents, result.skipped) == (1, ())
+
+
 # What came with a document comes out again
 
 
@@ -388,15 +397,17 @@ def test_any_values_of_json_come_out_in_each_form(tmp_path_factory, rows):
 
 def test_rows_of_the_same_name_are_told_apart_and_known_again(tmp_path):
     runtime = ArithmeticRuntime()
-    table = json_lines(tmp_path / "a.jsonl", *[{"id": "x", "text": f"{TEXT} {n}"} for n in range(3)])
+    rows = [{"id": name, "text": f"{TEXT} {n}"} for n, name in enumerate(["x", "x#2", "x", "x", "x#2"])]
+    table = json_lines(tmp_path / "a.jsonl", *rows)
     out = tmp_path / "o.csv"
     score_paths(make_classifier(), [table], out)
 
     result = score_paths(make_classifier(runtime), [table], out, resume=True)
 
     with out.open(encoding="utf-8", newline="") as stream:
-        assert {row["document"] for row in csv.DictReader(stream)} == {"x", "x#2", "x#3"}
-    assert (result.documents, runtime.calls) == (3, [])
+        names = [row["document"] for row in csv.DictReader(stream)]
+    assert list(dict.fromkeys(names)) == ["x", "x#2", "x#3", "x#4", "x#2#2"]
+    assert (result.documents, runtime.calls) == (5, [])
 
 
 # Dates

@@ -130,15 +130,16 @@ def find_documents(paths: Sequence[Path]) -> Found:
 class Search:
     """What `find_documents` finds, one after the other: memory does not grow with the number of files.
 
-    It can be gone through any number of times. Raises StancewireError, when made, for a path that is not
-    there.
+    It can be gone through any number of times. `without` is a file that is passed over in folders, such as
+    the output. Raises StancewireError, when made, for a path that is not there.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], without: Path | None = None) -> None:
         for path in paths:
             if path != STANDARD_INPUT and not os.path.lexists(path):
                 raise StancewireError(f"there is no file or folder {_printable(path)}")
         self.paths = tuple(paths)
+        self._without = None if without is None else os.path.abspath(without)
         self._ignored: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Source | Skipped]:
@@ -150,7 +151,7 @@ class Search:
             if path == STANDARD_INPUT:
                 found = iter([Source("stdin", path)])
             elif os.path.isdir(path):
-                found = _Walk(path, prefix, self._ignored).entries()
+                found = _Walk(path, prefix, self._ignored, self._without).entries()
             else:
                 found = iter([Source(_printable(prefix or Path(path.name)), path, _size(path))])
             for entry in found:
@@ -216,10 +217,11 @@ def printable_name(name: str) -> str:
 class _Walk:
     """One walk through a folder; each folder's files and subfolders together, in the order of their names."""
 
-    def __init__(self, root: Path, prefix: Path | None, ignored: Counter[str]) -> None:
+    def __init__(self, root: Path, prefix: Path | None, ignored: Counter[str], without: str | None) -> None:
         self._root = root
         self._prefix = prefix or Path()
         self._ignored = ignored
+        self._without = without
         self._seen: set[tuple[int, int]] = set()
 
     def entries(self) -> Iterator[Source | Skipped]:
@@ -260,7 +262,7 @@ class _Walk:
         if kind_of(path) is None:
             self._ignored[printable_name(counted_suffix(path))] += 1
             return None
-        if _is_output(path):
+        if os.path.abspath(path) == self._without or _is_output(path):
             self._ignored[OWN_OUTPUT] += 1
             return None
         status = entry.stat()

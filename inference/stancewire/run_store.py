@@ -29,7 +29,9 @@ CREATE TABLE IF NOT EXISTS reading (
 );
 CREATE INDEX IF NOT EXISTS reading_by_name ON reading (name, fingerprint);
 CREATE TABLE IF NOT EXISTS place (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key INTEGER);
+CREATE TABLE IF NOT EXISTS repeated (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
 """
+_TABLES = ("run", "reading", "place", "repeated")
 _BEGUN = "begun"
 _PLACED = "FROM place JOIN reading USING (key)"
 _GONE = "FROM reading WHERE earlier AND NOT EXISTS (SELECT 1 FROM place WHERE place.name = reading.name)"
@@ -104,7 +106,7 @@ class RunStore:
         """Forget everything."""
         with self._naming_faults():
             # Not their rows: the tables of another version may be others.
-            drops = "".join(f"DROP TABLE IF EXISTS {table};" for table in ("run", "reading", "place"))
+            drops = "".join(f"DROP TABLE IF EXISTS {table};" for table in _TABLES)
             self._connection.executescript(drops + _SCHEMA)
 
     def begin(self, values: Mapping[str, Any]) -> None:
@@ -119,6 +121,7 @@ class RunStore:
         with self._naming_faults():
             self._begin()
             self._connection.execute("DELETE FROM place")
+            self._connection.execute("DELETE FROM repeated")
             self.commit()
         self._next = 0
 
@@ -129,10 +132,7 @@ class RunStore:
         """
         with self._lock, self._naming_faults():
             self._begin()
-            unique, number = name, 1
-            while self._one("SELECT 1 FROM place WHERE name = ?", unique):
-                number += 1
-                unique = f"{name}#{number}"
+            unique = self._name_apart(name)
             found = self._one(
                 "SELECT key FROM reading WHERE name = ? AND fingerprint = ?", unique, fingerprint
             )
@@ -214,6 +214,20 @@ class RunStore:
         kinds = json.dumps(stored.kinds, sort_keys=True) if stored.kinds else None
         row = [name, fingerprint, stored.is_skipped, earlier, kinds, packed]
         return self._connection.execute("INSERT INTO reading VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
+
+    def _name_apart(self, name: str) -> str:
+        unique = name
+        if self._is_taken(name):
+            found = self._one("SELECT number FROM repeated WHERE name = ?", name)
+            number = found[0] if found else 1
+            while self._is_taken(unique):
+                number += 1
+                unique = f"{name}#{number}"
+            self._connection.execute("REPLACE INTO repeated VALUES (?, ?)", [name, number])
+        return unique
+
+    def _is_taken(self, name: str) -> bool:
+        return self._one("SELECT 1 FROM place WHERE name = ?", name) is not None
 
     def _begin(self) -> None:
         if not self._connection.in_transaction:

@@ -146,7 +146,7 @@ def score_paths(
     if spreadsheet and out.suffix.lower() != ".csv":
         raise StancewireError(f"{out} is no CSV: what a spreadsheet would run is a question of .csv alone")
     options = rows or RowOptions()
-    search = Search(paths)
+    search = Search(paths, without=out)
     refuse_columns(paths, options)
     settings = {
         "any_language": any_language,
@@ -200,7 +200,7 @@ def _begin(
     if begun is not None:
         changed = _differences(begun["making"], making)
         if begun["paths"] != places:
-            changed.append(f"paths were {', '.join(begun['paths'])}, are {', '.join(places)}")
+            changed.append(f"paths were {_listed(begun['paths'])}, are {_listed(places)}")
         if overwrite and (changed or not begun["overwrites"]):
             begun = None
     if begun is not None and begun["is_whole"]:
@@ -411,6 +411,11 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
                     f"{'' if group == 'libraries' else group[:-1] + ' '}{name} was {old}, is {new}"
                 )
     return changed
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
 
 
 def _refuse_changed(out: Path, state: str, changed: Sequence[str]) -> None:
