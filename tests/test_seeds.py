@@ -220,7 +220,8 @@ def test_the_shares_in_the_card_are_true(prose: str, sentences: list[AnnotatedSe
         f"null in {np.mean([stance.source is None for stance in stances]):.0%};",
         f"{sum(s.text.isupper() for s in sentences)} sentences are in capitals throughout, "
         f"{sum(s.text.islower() for s in sentences)} in lower case",
-        f"`long-messy` and `glued-acts`, {short.share(lambda s: len(s.text.split()) > 40)} have more than 40 words",
+        "`long-messy` and `glued-acts`, "
+        f"{short.share(lambda s: len(s.text.split()) > 40)} have more than 40 words",
     ]
 
     assert [claim for claim in claims if claim not in prose] == []

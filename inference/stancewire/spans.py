@@ -95,7 +95,9 @@ def _in_reach(tokens: int) -> NDArray[np.bool_]:
 
 
 def _word_starts(sentence: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    return np.array([start < end and not _is_word(sentence[max(start - 1, 0) : start]) for start, end in offsets])
+    return np.array(
+        [start < end and not _is_word(sentence[max(start - 1, 0) : start]) for start, end in offsets]
+    )
 
 
 def _word_ends(sentence: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
