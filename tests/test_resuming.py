@@ -559,7 +559,7 @@ cp -a disk/. kept
         *[
             pytest.param(suffix, size, marks=pytest.mark.slow)
             for suffix in SUFFIXES
-            for size in ("32k", "100k", "300k", "2m", "2500k")
+            for size in ("32k", "100k", "300k", "1m", "2m")
         ],
     ],
 )
