@@ -118,7 +118,11 @@ def _steps(curve: Sequence[tuple[float, float, float]]) -> list[Point | None]:
 
 def _draw(name: str, title: str, axes: tuple[str, str], series: Sequence[_Series]) -> str:
     import pygal
+    from pygal.etree import etree
     from pygal.style import Style
+
+    # pygal takes lxml where it is installed, whose attributes cannot be replaced.
+    etree.to_etree()
 
     font = "system-ui, sans-serif"
     style = Style(

@@ -77,7 +77,11 @@ def _render(
     kind: str, names: Sequence[str], series: Sequence[Series], size: tuple[int, int], ticks: list[int] | None
 ) -> Markup:
     import pygal
+    from pygal.etree import etree
     from pygal.style import Style
+
+    # pygal takes lxml where it is installed, whose attributes cannot be replaced.
+    etree.to_etree()
 
     tell = _percentage if ticks is None else _count
     chart = getattr(pygal, kind)(
