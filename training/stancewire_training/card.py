@@ -73,7 +73,7 @@ def _making(config: Config, record: TrainingRecord) -> str:
 
 
 def _taught(config: Config, record: TrainingRecord) -> str:
-    if record.distillation is None or config.distillation is None:
+    if not record.distillation or config.distillation is None:
         return ""
     names = " and ".join(
         f"{teacher['name']} (`{teacher['config']['encoder']['name']}`)"

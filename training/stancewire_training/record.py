@@ -19,8 +19,8 @@ class TrainingRecord:
     """The labels, thresholds and origin of trained weights.
 
     `slopes` and `intercepts` are those of the calibration, already folded into the weights; `figures` maps a
-    split to its measured figures; `versions` the libraries to theirs; `distillation` says who taught it, None
-    if nobody did.
+    split to its measured figures; `versions` the libraries to theirs; `distillation` says who taught it, and
+    is empty if nobody did.
     """
 
     name: str
@@ -35,7 +35,7 @@ class TrainingRecord:
     seed: int
     versions: Mapping[str, str]
     figures: Mapping[str, Any]
-    distillation: Mapping[str, Any] | None = None
+    distillation: Mapping[str, Any]
 
     def to_json(self) -> str:
         """Write the record as JSON; a figure that is not defined is null."""
@@ -56,10 +56,7 @@ def read_record(folder: Path) -> TrainingRecord:
 
 
 def _from_values(values: dict[str, Any]) -> TrainingRecord:
-    read = {
-        entry.name: values[entry.name] for entry in fields(TrainingRecord) if entry.name != "distillation"
-    }
-    read["distillation"] = values.get("distillation")
+    read = {entry.name: values[entry.name] for entry in fields(TrainingRecord)}
     for name, kind in _KINDS.items():
         if not isinstance(read[name], kind):
             raise TypeError(f"{name} is {read[name]!r}")
@@ -75,7 +72,7 @@ _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys(_LISTS, list),
     **dict.fromkeys(("name", "corpus_fingerprint", "encoder_sha256"), str),
     **dict.fromkeys(("max_length", "seed"), int),
-    **dict.fromkeys(("corpus_sentences", "versions", "figures"), dict),
+    **dict.fromkeys(("corpus_sentences", "versions", "figures", "distillation"), dict),
 }
 
 

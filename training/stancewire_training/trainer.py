@@ -116,7 +116,7 @@ def train(
     )
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model = trainer.accelerator.unwrap_model(trainer.model)
-    teaching = None if lessons is None else lessons.provenance()
+    teaching = {} if lessons is None else lessons.provenance()
     record = _calibrate(config, corpus, model, tokenizer, folder, teaching)
     if trainer.is_world_process_zero():
         _save(config, out, model, tokenizer, record)
@@ -226,7 +226,7 @@ def _calibrate(
     model: StanceForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
     encoder: Path,
-    teaching: dict[str, Any] | None,
+    teaching: dict[str, Any],
 ) -> TrainingRecord:
     texts, targets = to_arrays(corpus.splits["validation"])
     logits = compute_logits(model, tokenizer, texts)
