@@ -251,7 +251,7 @@ def test_train_and_export_make_a_model_that_scores(run, tiny_corpus, tiny_encode
 
 
 def test_a_missing_extra_is_named_with_how_to_install_it(run, monkeypatch, tiny_corpus):
-    monkeypatch.setattr("stancewire.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("stancewire.commands.common.find_spec", lambda name: None)
 
     result = run("check", tiny_corpus)
 

@@ -490,7 +490,9 @@ def test_the_fingerprint_follows_texts_labels_and_order_and_nothing_else() -> No
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):
     """The command on two documents, with made-up models in place of folders."""
     models = {str(folder): NamingClassifier(), "other": OtherClassifier()}
-    monkeypatch.setattr("stancewire.cli._load", lambda model, *_, **__: models[model])
+    monkeypatch.setattr(
+        "stancewire.commands.measuring.load_classifier", lambda model, *_, **__: models[model]
+    )
     monkeypatch.setenv("COLUMNS", "100")
     rows = [
         {"text": "Ankara had praise for us.", "stances": [{"label": "praise", "source": "Ankara"}]},

@@ -116,6 +116,7 @@ def test_a_wheel_holds_the_packages_the_model_and_the_configs(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         "stancewire/cli.py",
+        "stancewire/commands/scoring.py",
         "stancewire/py.typed",
         "stancewire/report/page.css",
         "stancewire/report/page.html",
