@@ -42,6 +42,8 @@ CONFIGS = st.fixed_dictionaries(
                 "sha256": st.none() | TEXT,
                 "license": TEXT,
                 "trained_on": TEXT,
+                "layers": st.none() | POSITIVE,
+                "pieces": st.none() | POSITIVE,
             }
         ),
         "data": st.fixed_dictionaries({"corpus": WORDS, "max_length": st.integers(8, 8192)}),
@@ -110,7 +112,15 @@ def dotted(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def encoder_config(name: str, **values: str | None) -> EncoderConfig:
-    given = {"revision": None, "sha256": None, "license": "MIT", "trained_on": "letters"} | values
+    given = {
+        "revision": None,
+        "sha256": None,
+        "license": "MIT",
+        "trained_on": "letters",
+        "layers": None,
+        "pieces": None,
+    }
+    given |= values
     return EncoderConfig.model_validate({"name": name, **given})
 
 

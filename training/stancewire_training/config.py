@@ -42,6 +42,10 @@ class EncoderConfig(_Section):
     """The encoder's licence, for the model card."""
     trained_on: str
     """What the encoder was trained on before, for the model card."""
+    layers: Positive | None
+    """How many of its layers are kept, evenly between the first and the last; null: all."""
+    pieces: Positive | None
+    """How many pieces of its vocabulary are kept, those that the training's sentences use most; null: all."""
 
 
 class DataConfig(_Section):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ from stancewire_training.run_folder import (
 )
 from stancewire_training.sampling import LikeLengthTrainer
 from stancewire_training.span_labels import has_spans, span_positions
+from stancewire_training.trimming import trim_encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -96,10 +98,8 @@ def train(
     folder = fetch_encoder(config.encoder, encoder)
     if folder.resolve().is_relative_to(out.resolve()):
         raise StancewireError(f"{out} holds the encoder: name another folder with --out")
-    tokenizer = load_tokenizer(folder, config.data.max_length)
     set_seed(config.training.seed)
-    spans = config.training.span_weight > 0 and has_spans(corpus.splits["train"])
-    model = build_model(config, folder, corpus.labels, spans=spans)
+    model, tokenizer = _build(config, folder, corpus, lessons)
     # After everything that can fail for a fault of the user's: only now may an older model go.
     if _is_first_process():
         prepare_folder(config, out, overwrite)
@@ -122,6 +122,20 @@ def train(
         _save(config, out, model, tokenizer, record)
     trainer.accelerator.wait_for_everyone()
     return TrainedModel(out, record)
+
+
+def _build(
+    config: Config, folder: Path, corpus: Corpus, lessons: Lessons | None
+) -> tuple[StanceForSequenceClassification, PreTrainedTokenizerBase]:
+    spans = config.training.span_weight > 0 and has_spans(corpus.splits["train"])
+    with TemporaryDirectory() as place:
+        if config.encoder.layers is not None or config.encoder.pieces is not None:
+            texts = [*corpus.splits["train"]["text"], *(lessons.texts if lessons is not None else ())]
+            folder = trim_encoder(
+                folder, Path(place), texts, layers=config.encoder.layers, pieces=config.encoder.pieces
+            )
+        tokenizer = load_tokenizer(folder, config.data.max_length)
+        return build_model(config, folder, corpus.labels, spans=spans), tokenizer
 
 
 def encode_split(corpus: Corpus, split: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
