@@ -9,15 +9,15 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from stancewire.classifier import Stance
 from stancewire.errors import StancewireError
-from stancewire.formats import PROBABILITY_PREFIX
+from stancewire.formats import PROBABILITY_PREFIX, column_names
 from stancewire.spans import SourceKind, Span
 
 _SOURCE_KINDS: Final[Mapping[str, SourceKind]] = {"span": "span", "author": "author"}
@@ -38,11 +38,15 @@ class StoredSentence:
 
 @dataclass(frozen=True, slots=True)
 class ScoredText:
-    """A document of an output: its name, its date as it stands there or None, its sentences in order."""
+    """A document of an output: its name, its date as it stands there or None, its sentences in order.
+
+    `columns` are the other values that it came with, such as its outlet.
+    """
 
     document: str
     date: str | None
     sentences: tuple[StoredSentence, ...]
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_scores(path: Path, labels: Sequence[str]) -> Iterator[ScoredText]:
@@ -90,7 +94,8 @@ def _json_document(values: Mapping[str, Any], labels: Sequence[str]) -> ScoredTe
                 uncertain=bool(sentence.get("uncertain")),
             )
         )
-    return ScoredText(str(values["document"]), _date(values.get("date")), tuple(sentences))
+    columns = dict(values.get("columns") or {})
+    return ScoredText(str(values["document"]), _date(values.get("date")), tuple(sentences), columns)
 
 
 def _json_stance(values: Any, probabilities: Mapping[str, float]) -> Stance:
@@ -134,17 +139,22 @@ def _read_parquet(path: Path, labels: Sequence[str]) -> Iterator[ScoredText]:
 def _from_rows(
     path: Path, rows: Iterator[dict[str, Any]], labels: Sequence[str], where: Callable[[], str] | None
 ) -> Iterator[ScoredText]:
-    number = 0
+    number, ours = 0, frozenset(column_names(labels))
     try:
         for document, group in groupby(rows, lambda row: row["document"]):
-            sentences, date = [], None
+            sentences, date, columns = [], None, {}
             for row in group:
                 number += 1
                 date = date or _date(row.get("date"))
+                columns = columns or _columns(row, ours)
                 sentences.append(_row_sentence(row, labels))
-            yield ScoredText(str(document), date, tuple(sentences))
+            yield ScoredText(str(document), date, tuple(sentences), columns)
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise _unreadable(path, where() if where else f"row {number}", error) from None
+
+
+def _columns(row: Mapping[str, Any], ours: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ours and value not in (None, "")}
 
 
 def _row_sentence(row: Mapping[str, Any], labels: Sequence[str]) -> StoredSentence:
