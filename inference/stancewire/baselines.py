@@ -66,7 +66,7 @@ def read_baselines(
                 columns = [entry["labels"].index(label) for label in labels]
                 shape = (len(sentences), len(entry["labels"]))
                 return tuple(_unpack(system, shape, columns) for system in entry["systems"])
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise _damaged(folder / BASELINES, error) from None
     return ()
 

@@ -55,7 +55,7 @@ def _label_table(evaluation: Evaluation) -> Table:
     table = _empty_table(title, headings)
     for row in evaluation.metrics.labels:
         figures = (row.precision, row.recall, row.f1, row.average_precision, row.brier_skill)
-        table.add_row(Text(row.label), f"{row.support:,}", *map(_cell, figures))
+        table.add_row(Text(printable(row.label)), f"{row.support:,}", *map(_cell, figures))
     return table
 
 
@@ -78,7 +78,7 @@ def _add_systems(table: Table, systems: Sequence[Metrics]) -> None:
     table.add_row("exact match", *(_cell(system.exact_match) for system in systems))
     for column, figures in enumerate(systems[0].labels):
         cells = (_cell(system.labels[column].f1) for system in systems)
-        table.add_row(Text(f"F1 {figures.label}"), *cells)
+        table.add_row(Text(printable(f"F1 {figures.label}")), *cells)
 
 
 def _rival_table(evaluation: Evaluation, rival: Rival) -> Table:
@@ -96,14 +96,14 @@ def _rival_table(evaluation: Evaluation, rival: Rival) -> Table:
     ]
     for name, mine, theirs, difference in rows:
         compared = (_cell(mine), _cell(theirs), _cell(difference, signed=True), _verdict(difference))
-        table.add_row(Text(name), *compared)
+        table.add_row(Text(printable(name)), *compared)
     return table
 
 
 def _group_table(grouping: GroupingMetrics) -> Table:
     labels = [figures.label for figures in grouping.groups[0].metrics.labels]
     headings = ("", "sentences", "macro-F1", *(f"F1\n{label}" for label in labels))
-    table = _empty_table(f"by {printable(grouping.name)}", headings)
+    table = _empty_table(f"by {grouping.name}", headings)
     for group in grouping.groups:
         figures = (group.metrics.macro_f1, *(label.f1 for label in group.metrics.labels))
         table.add_row(Text(printable(group.name)), f"{group.metrics.sentences:,}", *map(_cell, figures))
@@ -130,7 +130,7 @@ def _add_label_spans(table: Table, label: str, figures: SpanMetrics) -> None:
     for role in ROLES:
         of_role = getattr(figures, role)
         counts = (f"{of_role.annotated:,}", f"{of_role.predicted:,}")
-        table.add_row(Text(f"{label}: {role}, overlap"), *counts, _cell(of_role.overlap_f1), "")
+        table.add_row(Text(printable(f"{label}: {role}, overlap")), *counts, _cell(of_role.overlap_f1), "")
 
 
 def _reliability_table(evaluation: Evaluation) -> Table:
@@ -140,7 +140,7 @@ def _reliability_table(evaluation: Evaluation) -> Table:
         expected = "-" if math.isnan(row.expected) else f"{row.expected:.3f}"
         observed = _cell(Figure(row.observed, row.low, row.high))
         verdict = {True: "as expected", False: "not as expected", None: ""}[row.is_reliable]
-        table.add_row(Text(row.label), f"{row.predictions:,}", expected, observed, verdict)
+        table.add_row(Text(printable(row.label)), f"{row.predictions:,}", expected, observed, verdict)
     table.caption = Text(
         f"As expected: they differ by {TOLERANCE} at most, or the Wilson interval holds the expected share."
     )
@@ -159,9 +159,11 @@ def _abstention_table(evaluation: Evaluation) -> Table:
 
 def _empty_table(title: str, headings: Sequence[str]) -> Table:
     # Text, not str: a label or a name with square brackets is no markup.
+    title = printable(title)
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for position, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="right" if position else "left")
+        lines = Text("\n").join(Text(printable(line)) for line in heading.split("\n"))
+        table.add_column(lines, justify="right" if position else "left")
     return table
 
 

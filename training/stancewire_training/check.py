@@ -23,6 +23,7 @@ from rich.text import Text
 
 from stancewire.annotations import AUTHOR, SUFFIXES, AnnotatedSentence, find_span
 from stancewire.errors import StancewireError
+from stancewire.summary import printable
 from stancewire_training.data import CorpusRows, read_corpus
 from stancewire_training.near_duplicates import THRESHOLD, find_near_duplicates
 
@@ -98,13 +99,13 @@ def check_corpus(source: str | Path) -> CheckReport:
 
 def check_table(report: CheckReport, most_warnings: int = 40) -> Group:
     """Lay a report out for rich: counts by split and label, every fault, the first warnings, the totals."""
-    counts = Table(title=report.source)
+    counts = Table(title=Text(printable(report.source)))
     counts.add_column("split")
     for column in ("sentences", "articles", "without stance", *report.labels):
-        counts.add_column(Text(column), justify="right")
+        counts.add_column(Text(printable(column)), justify="right")
     for split in report.splits:
         figures = (split.sentences, split.articles, split.without_stance, *split.by_label.values())
-        counts.add_row(split.split, *(f"{figure:,}" for figure in figures))
+        counts.add_row(Text(printable(split.split)), *(f"{figure:,}" for figure in figures))
 
     parts: list[Table | Text] = [counts]
     if report.faults:
@@ -120,7 +121,8 @@ def check_table(report: CheckReport, most_warnings: int = 40) -> Group:
 def _findings_table(title: str, findings: Sequence[Finding]) -> Table:
     table = Table("where", "what", title=title, title_justify="left")
     for finding in findings:
-        table.add_row(Text(finding.where, overflow="fold"), Text(finding.what, overflow="fold"))
+        cells = (printable(finding.where), printable(finding.what))
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     return table
 
 

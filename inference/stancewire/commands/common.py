@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Model = Annotated[str | None, typer.Option(help="A model folder, or the name of a model that comes along.")]
+Sha256 = Annotated[
+    str | None,
+    typer.Option(help="The digest that the model folder must have, from somebody you trust; info shows it."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Sentences under way at once; one a processor.")]
@@ -75,6 +78,7 @@ def load_classifier(
     model: str | None,
     threads: int | None = None,
     *,
+    sha256: str | None = None,
     precision: float | None = None,
     recall: float | None = None,
     prior: Mapping[str, float] | None = None,
@@ -85,7 +89,13 @@ def load_classifier(
     from stancewire.operating_point import NEVER
 
     classifier = StanceClassifier.load(
-        model, threads=threads, precision=precision, recall=recall, prior=prior, abstain=abstain
+        model,
+        sha256=sha256,
+        threads=threads,
+        precision=precision,
+        recall=recall,
+        prior=prior,
+        abstain=abstain,
     )
     for label, threshold in classifier.thresholds.items():
         if threshold >= NEVER:
@@ -112,9 +122,9 @@ def parse_shares(entries: Sequence[str] | None) -> dict[str, float]:
 
 def make_console(*, stderr: bool = False) -> Console:
     """Make a console for what a command says; faults and progress go to standard error."""
-    from rich.console import Console
+    from stancewire.terminal import PlainConsole
 
-    return Console(stderr=stderr)
+    return PlainConsole(stderr=stderr)
 
 
 def need_extra(command: str) -> None:
@@ -138,7 +148,19 @@ def read_lines() -> list[str]:
 
 def write_json(values: object) -> None:
     """Print values as one line of JSON, in ASCII where the terminal has no Unicode."""
-    sys.stdout.write(json.dumps(values, ensure_ascii=not _prints_unicode()) + "\n")
+    from stancewire.terminal import json_for_terminal
+
+    sys.stdout.write(json_for_terminal(values, in_ascii=not _prints_unicode()) + "\n")
+
+
+def show_json(values: object) -> None:
+    """Print values as JSON for people to read, in colours where the terminal has them."""
+    from rich.highlighter import JSONHighlighter
+
+    from stancewire.terminal import json_for_terminal
+
+    text = json_for_terminal(values, indent=2, in_ascii=not _prints_unicode())
+    make_console().print(JSONHighlighter()(text), soft_wrap=True)
 
 
 def _prints_unicode() -> bool:

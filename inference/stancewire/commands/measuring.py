@@ -12,6 +12,7 @@ from stancewire.commands.common import (
     Encoder,
     Json,
     Model,
+    Sha256,
     load_classifier,
     make_console,
     need_extra,
@@ -36,6 +37,7 @@ def evaluate(
         Path, typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder of them.")
     ],
     model: Model = None,
+    sha256: Sha256 = None,
     as_json: Json = False,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Measure the baselines anew on --corpus (extra train).")
@@ -77,7 +79,7 @@ def evaluate(
     from stancewire.manifest import resolve_folder
 
     _refuse_places(plots, errors)
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, sha256=sha256)
     rival = None if against is None else load_classifier(against)
     folder = resolve_folder(model)
     sentences = read_annotated(data)
@@ -145,7 +147,13 @@ def _compute_baselines(
         raise StancewireError(
             f"{corpus} should have a train and a validation split for the baselines to learn from"
         )
-    config = parse_config(dict(classifier.manifest.provenance["config"]), "the model's configuration")
+    values = classifier.manifest.provenance.get("config")
+    if not isinstance(values, dict):
+        raise StancewireError(
+            f"the model {classifier.manifest.name} does not give the configuration that it was trained by, "
+            "without which the frozen encoder is not known: leave --baselines out, or export the model afresh"
+        )
+    config = parse_config(values, "the model's configuration")
     with make_console(stderr=True).status("measuring the baselines") as status:
         return compute_baselines(
             classifier.labels,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +17,14 @@ from stancewire.commands.common import (
     Precision,
     Prior,
     Recall,
+    Sha256,
     Threads,
     load_classifier,
     make_console,
     parse_shares,
     polite,
     read_lines,
+    show_json,
     write_json,
 )
 from stancewire.errors import StancewireError
@@ -43,6 +44,7 @@ def score(
     ],
     out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .csv or .parquet.")],
     model: Model = None,
+    sha256: Sha256 = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Add to what is there: score what is new or has changed.")
     ] = False,
@@ -87,7 +89,13 @@ def score(
     from stancewire.summary import printable, summary_table
 
     classifier = load_classifier(
-        model, threads, precision=precision, recall=recall, prior=parse_shares(prior), abstain=abstain
+        model,
+        threads,
+        sha256=sha256,
+        precision=precision,
+        recall=recall,
+        prior=parse_shares(prior),
+        abstain=abstain,
     )
     try:
         with _scoring_progress(quiet=quiet) as on_progress:
@@ -128,6 +136,7 @@ def predict(
         list[str] | None, typer.Argument(help="Sentences; without any, one a line from standard input.")
     ] = None,
     model: Model = None,
+    sha256: Sha256 = None,
     as_json: Json = False,
     precision: Precision = None,
     recall: Recall = None,
@@ -139,7 +148,12 @@ def predict(
     if not texts:
         raise StancewireError('there is no sentence: stancewire predict "If they cross, we will respond."')
     classifier = load_classifier(
-        model, precision=precision, recall=recall, prior=parse_shares(prior), abstain=abstain
+        model,
+        sha256=sha256,
+        precision=precision,
+        recall=recall,
+        prior=parse_shares(prior),
+        abstain=abstain,
     )
     predictions = classifier.predict(texts)
     if as_json:
@@ -162,6 +176,7 @@ def predict(
 @polite
 def info(
     out: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote, or a model folder.")],
+    sha256: Sha256 = None,
     as_json: Json = False,
 ) -> None:
     """Say what made an output, or what a model folder holds."""
@@ -171,14 +186,16 @@ def info(
     from stancewire.provenance import read_provenance
 
     if out.is_dir():
-        manifest, digest = read_manifest(out)
+        manifest, digest = read_manifest(out, sha256)
         values = {**asdict(manifest), "digest": digest}
+    elif sha256 is not None:
+        raise StancewireError(f"--sha256 is of a model folder, and {out} is none")
     else:
         values = asdict(read_provenance(out))
     if as_json:
         write_json(values)
     else:
-        make_console().print_json(json.dumps(values))
+        show_json(values)
 
 
 def _print_predictions(predictions: list[Prediction]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stancewire.commands.common import Encoder, Overwrite, make_console, need_extra, polite
+from stancewire.commands.common import Encoder, Overwrite, Sha256, make_console, need_extra, polite
 from stancewire.errors import StancewireError
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def export(
         list[str] | None,
         typer.Option("--evaluate", help="NAME=DATA: measure on it too, for the model card."),
     ] = None,
+    sha256: Sha256 = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a trained folder into a model folder (int8 ONNX), or that into a transformers checkpoint."""
@@ -126,8 +127,11 @@ def export(
     from stancewire_training.checkpoint import write_transformers
     from stancewire_training.export import export as to_onnx
 
+    if sha256 is not None and to != "transformers":
+        raise StancewireError("--sha256 is of a shipped model folder, which goes with --to transformers")
     if to == "transformers":
-        make_console().print(f"{write_transformers(source, out)} loads in transformers", highlight=False)
+        written = write_transformers(source, out, sha256=sha256)
+        make_console().print(f"{written} loads in transformers", markup=False, highlight=False)
     elif to == "onnx":
         named = dict(_named_path(entry) for entry in evaluations or ())
         report = to_onnx(source, out, calibrate=calibrate, evaluations=named, overwrite=overwrite)
@@ -135,6 +139,7 @@ def export(
             f"{report.folder}: {report.model_bytes / 1e6:.1f} MB; on validation int8 moves a probability by "
             f"at most {report.loss.largest_probability_change:.3f}, and macro-F1 from "
             f"{report.loss.macro_f1_float32:.4f} to {report.loss.macro_f1_int8:.4f}",
+            markup=False,
             highlight=False,
         )
     else:
@@ -143,8 +148,14 @@ def export(
 
 def _tell_trained(result: TrainedModel, name: str) -> None:
     for split, figures in result.record.figures.items():
-        make_console().print(f"{split}: macro-F1 {figures['macro_f1']['value']:.3f}", highlight=False)
-    make_console().print(f"{result.folder} is ready: stancewire export {result.folder} --out models/{name}")
+        make_console().print(
+            f"{split}: macro-F1 {figures['macro_f1']['value']:.3f}", markup=False, highlight=False
+        )
+    make_console().print(
+        f"{result.folder} is ready: stancewire export {result.folder} --out models/{name}",
+        markup=False,
+        highlight=False,
+    )
 
 
 def _named_path(entry: str) -> tuple[str, Path]:
