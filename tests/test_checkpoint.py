@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -201,6 +203,108 @@ def test_a_graph_that_was_not_exported_by_us_is_refused_with_what_it_lacks(model
 
     with pytest.raises(StancewireError, match=r"lacks the parameters classifier\.bias"):
         from_shipped(model_folder)
+
+
+def with_graph(folder: Path, content: bytes) -> Path:
+    """Put a graph into a folder, its hash made right."""
+    (folder / "model.onnx").write_bytes(content)
+    return with_hashes(folder)
+
+
+def with_hashes(folder: Path) -> Path:
+    values = json.loads((folder / "stance.json").read_text(encoding="utf-8"))
+    for name in values["files"]:
+        values["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "stance.json").write_text(json.dumps(values), encoding="utf-8")
+    return folder
+
+
+def test_a_graph_that_stancewire_would_not_run_is_not_read_either(model_folder, tmp_path):
+    secret = tmp_path / "secret.bin"
+    os.mkfifo(secret)  # whoever opens it waits for good
+    graph = onnx.load(model_folder / "model.onnx")
+    tensor = next(t for t in graph.graph.initializer if t.name == "classifier.bias")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret.bin")
+    with_graph(model_folder, graph.SerializeToString())
+
+    with pytest.raises(StancewireError, match=r"model\.onnx has .*external data"):
+        from_shipped(model_folder)
+
+
+def test_a_graph_with_an_operator_of_another_vendor_is_not_read(model_folder):
+    graph = onnx.load(model_folder / "model.onnx")
+    graph.graph.node.append(onnx.helper.make_node("Shell", ["logits"], ["x"], domain="com.evil"))
+    with_graph(model_folder, graph.SerializeToString())
+
+    with pytest.raises(StancewireError, match=r"model\.onnx has .*(Shell|com\.evil)"):
+        from_shipped(model_folder)
+
+
+def test_a_tokenizer_that_stancewire_would_not_run_is_not_loaded(model_folder):
+    values = json.loads((model_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    pattern = {"type": "Split", "pattern": {"Regex": "(a|a)*$"}, "behavior": "Isolated", "invert": False}
+    (model_folder / "tokenizer.json").write_text(json.dumps(values | {"pre_tokenizer": pattern}), "utf-8")
+    with_hashes(model_folder)
+
+    with pytest.raises(StancewireError, match=r"tokenizer\.json .* of type 'Split'"):
+        from_shipped(model_folder)
+
+
+@pytest.mark.parametrize("key", ["architecture", "tokenizer"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"auto_map": {"AutoConfig": "evil.Config", "AutoTokenizer": ["evil.Slow", "evil.Fast"]}},
+        {"auto_map": {"AutoConfig": "somebody/evil--evil.Config"}},
+        {"encoder": {"model_type": "bert", "auto_map": {"AutoModel": "evil.Model"}}},
+        {"attn_implementation": "somebody/evil-kernel"},
+        {"encoder": {"model_type": "bert", "_attn_implementation": "somebody/evil-kernel"}},
+        {"quantization_config": {"quant_method": "evil"}},
+    ],
+    ids=lambda values: "-".join(map(str, values)),
+)
+def test_whatever_names_code_in_a_manifest_is_refused_before_anything_is_loaded(
+    model_folder, tmp_path, monkeypatch, key, values
+):
+    mark = tmp_path / "mark"
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, model_folder):
+        (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')", encoding="utf-8")
+    # A terminal on which transformers would ask whether it may run what it found, and be answered yes.
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    provenance = json.loads((model_folder / "stance.json").read_text(encoding="utf-8"))["provenance"]
+    set_provenance(model_folder, key, provenance[key] | values)
+
+    with pytest.raises(StancewireError, match=r"stance\.json .* which can name code: it is not loaded"):
+        from_shipped(model_folder)
+
+    assert not mark.exists()
+
+
+def test_no_loading_by_transformers_trusts_code_that_comes_with_it():
+    calls = [
+        (path.name, call)
+        for path in (ROOT / "training").rglob("*.py")
+        for call in re.findall(r"from_pretrained\((?:[^()]|\([^()]*\))*\)", path.read_text(encoding="utf-8"))
+        if "save_pretrained" not in call
+    ]
+
+    assert len(calls) >= 8
+    assert [call for call in calls if "trust_remote_code=False" not in call[1]] == []
+
+
+def test_a_folder_is_rebuilt_only_with_the_digest_that_was_asked_for(tiny_model, model_folder):
+    with pytest.raises(StancewireError, match="was asked for"):
+        from_shipped(model_folder, sha256="0" * 64)
+
+
+def test_a_shipped_model_that_was_changed_is_not_rebuilt(monkeypatch):
+    monkeypatch.setattr("stancewire.manifest.DIGESTS", {"stance-small": "0" * 64})
+
+    with pytest.raises(StancewireError, match="is not the one that came with this stancewire"):
+        from_shipped("stance-small")
 
 
 def test_training_on_keeps_the_head_where_the_labels_are_the_same(rebuilt, tiny_corpus):

@@ -143,7 +143,7 @@ def predict_frozen_encoder(
 @torch.inference_mode()
 def encode_mean(folder: Path, texts: Sequence[str], *, max_length: int = 128) -> NDArray[np.float32]:
     """Compute sentence vectors, the mean over the tokens of the last layer: float32 `[texts, hidden]`."""
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
     positions = getattr(encoder.config, "max_position_embeddings", max_length)
     tokenizer = load_tokenizer(folder, min(max_length, positions))
     token_ids = tokenizer(list(texts), truncation=True)["input_ids"]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from stancewire.onnx_reader import check_graph
 from stancewire_training.smoothing import FACTOR, smooth
 
 if TYPE_CHECKING:
@@ -112,8 +113,13 @@ def quantize(graph: onnx.ModelProto, path: Path, sentences: Sequence[Sequence[in
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the parameters of a graph that `to_onnx` named, in float32, by the checkpoint's names."""
-    graph = onnx.load(path).graph
+    """Read the parameters of a graph that `to_onnx` named, in float32, by the checkpoint's names.
+
+    Raises StancewireError for a graph that stancewire would not run: no file but this one is opened for it.
+    """
+    content = path.read_bytes()
+    check_graph(content, str(path))
+    graph = onnx.load_from_string(content).graph
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     factors = _factors(graph, tensors)
     parameters: dict[str, NDArray[np.float32]] = {}

@@ -31,7 +31,7 @@ def build_model(
     or has fewer layers than are to be frozen.
     """
     with readable(folder):
-        found = AutoConfig.from_pretrained(folder)
+        found = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         ours = isinstance(found, StanceConfig)
         encoder = found.encoder if ours else found
         _set_dropout(encoder, config.training.hidden_dropout)
@@ -46,7 +46,7 @@ def build_model(
             )
         )
         if ours:
-            _take_over(model, StanceForSequenceClassification.from_pretrained(folder, dtype=torch.float32))
+            _take_over(model, _load_ours(folder))
         else:
             model.encoder = _load_encoder(folder, encoder)
     _refuse_too_long(model, folder, config.data.max_length)
@@ -62,7 +62,7 @@ def load_tokenizer(folder: Path, max_length: int) -> PreTrainedTokenizerBase:
             f"{folder} has no tokenizer.json: an encoder without a fast tokenizer cannot be exported"
         )
     with readable(folder):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise StancewireError(f"{folder} has a tokenizer of the slow kind, which cannot be exported")
     tokenizer.model_max_length = max_length
@@ -76,8 +76,7 @@ def load_checkpoint(folder: Path) -> tuple[StanceForSequenceClassification, PreT
             f"{folder} has no config.json: it should be a folder that `stancewire train` made"
         )
     with readable(folder):
-        model = StanceForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-        return model.eval(), AutoTokenizer.from_pretrained(folder)
+        return _load_ours(folder).eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 @torch.inference_mode()
@@ -144,6 +143,12 @@ def _take_over(model: StanceForSequenceClassification, source: StanceForSequence
             model.span_classifier.load_state_dict(source.span_classifier.state_dict())
 
 
+def _load_ours(folder: Path) -> StanceForSequenceClassification:
+    return StanceForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    )
+
+
 def _load_encoder(folder: Path, encoder: PreTrainedConfig) -> PreTrainedModel:
     # In float32 whatever the file has: AdamW's steps are lost in a half-precision weight.
     model: PreTrainedModel
@@ -152,6 +157,7 @@ def _load_encoder(folder: Path, encoder: PreTrainedConfig) -> PreTrainedModel:
         config=encoder,
         dtype=torch.float32,
         output_loading_info=True,
+        trust_remote_code=False,
         **without_pooler(encoder),
     )
     if loading["missing_keys"]:
