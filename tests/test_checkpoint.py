@@ -288,7 +288,7 @@ def test_no_loading_by_transformers_trusts_code_that_comes_with_it():
         (path.name, call)
         for path in (ROOT / "training").rglob("*.py")
         for call in re.findall(r"from_pretrained\((?:[^()]|\([^()]*\))*\)", path.read_text(encoding="utf-8"))
-        if "save_pretrained" not in call
+        if "embeddings" not in call  # torch's class has a method of that name, and loads nothing
     ]
 
     assert len(calls) >= 8

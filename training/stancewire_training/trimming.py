@@ -60,7 +60,7 @@ def choose_pieces(folder: Path, texts: Iterable[str], pieces: int) -> dict[str, 
     goes, however many are allowed.
     """
     with readable(folder):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     described = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
     if described["model"].get("type") != "WordPiece":
         raise StancewireError(
@@ -88,12 +88,16 @@ def choose_pieces(folder: Path, texts: Iterable[str], pieces: int) -> dict[str, 
 
 def _load(folder: Path) -> PreTrainedModel:
     with readable(folder):
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if isinstance(config, StanceConfig):
-            whole = StanceForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+            whole = StanceForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, trust_remote_code=False
+            )
             encoder: PreTrainedModel = whole.encoder
             return encoder
-        model: PreTrainedModel = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        model: PreTrainedModel = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False
+        )
         return model
 
 
