@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from stancewire.classifier import ScoredSentence, Stance
+from stancewire.classifier import Prediction, ScoredSentence, Stance
 from stancewire.columns import ColumnKind, as_kind, merge_kinds
 from stancewire.documents import Document
 from stancewire.errors import StancewireError
@@ -208,14 +208,17 @@ def to_line(scored: ScoredDocument) -> str:
 
 
 def _sentence_values(sentence: ScoredSentence) -> dict[str, Any]:
+    return {"start": sentence.start, "end": sentence.end, **prediction_values(sentence)}
+
+
+def prediction_values(prediction: Prediction) -> dict[str, Any]:
+    """Make the JSON object of a sentence, but for its place: text, probabilities, stances, risk, uncertain."""
     return {
-        "start": sentence.start,
-        "end": sentence.end,
-        "text": sentence.text,
-        "probabilities": {label: _shortest(value) for label, value in sentence.probabilities.items()},
-        "stances": [stance_values(stance) for stance in sentence.stances],
-        "risk": _shortest(sentence.risk),
-        "uncertain": sentence.uncertain,
+        "text": prediction.text,
+        "probabilities": {label: _shortest(value) for label, value in prediction.probabilities.items()},
+        "stances": [stance_values(stance) for stance in prediction.stances],
+        "risk": _shortest(prediction.risk),
+        "uncertain": prediction.uncertain,
     }
 
 

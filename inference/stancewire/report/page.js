@@ -2,10 +2,10 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const { labels, thresholds, colours, documents } = JSON.parse(byId("settings").textContent);
+  const { labels, thresholds, colours, ...given } = JSON.parse(byId("settings").textContent);
   const form = byId("filters"), list = byId("list"), status = byId("status"), more = byId("more"), tip = byId("tip");
   const AUTHOR = -2, BATCH = 20;
-  let articles = [], shown = [], next = 0, only = null, wanted = null, dismissed = null;
+  let { documents } = given, articles = [], shown = [], next = 0, only = null, wanted = null, dismissed = null;
 
   const make = (name, className, ...children) => {
     const element = document.createElement(name);
@@ -20,6 +20,7 @@
 
   async function unpack() {
     const packed = byId("packed");
+    if (!packed) return []; // A page that is served gets its articles later.
     const bytes = Uint8Array.from(atob(packed.textContent), (character) => character.charCodeAt(0));
     packed.remove();
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -275,6 +276,12 @@
     list.addEventListener("focusout", hideTip);
     document.addEventListener("keydown", onEscape);
     addEventListener("hashchange", follow);
+    addEventListener("stancewire-articles", (event) => {
+      articles = event.detail;
+      documents = articles.length;
+      only = null;
+      filter();
+    });
     filter();
     follow();
   }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from stancewire import __version__
@@ -49,11 +49,18 @@ class Page:
 def render_page(page: Page) -> str:
     """Make the HTML of a report, which loads nothing, and whose policy allows its own script only."""
     style, script = (Markup(_resource(name)) for name in ("page.css", "page.js"))
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": lambda value: f"{value:,}", "percent": lambda value: f"{value:.1%}"}
-    return environment.from_string(_resource("page.html")).render(
+    return make_environment().from_string(_resource("page.html")).render(
         _values(page), style=style, script=script, policy=_policy(style, script)
     )
+
+
+def make_environment() -> Environment:
+    """Make what sets values into the templates beside this module, and into others that include them."""
+    environment = Environment(
+        loader=FunctionLoader(_resource), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": lambda value: f"{value:,}", "percent": lambda value: f"{value:.1%}"}
+    return environment
 
 
 def _values(page: Page) -> dict[str, object]:
@@ -81,8 +88,10 @@ def _values(page: Page) -> dict[str, object]:
         "complete": None if provenance.sentences == tally.sentences else provenance.sentences,
         "dated": _dated(tally),
         "heat": _heat,
+        "labels": tuple(tally.labels),
         "listed": _listed,
         "matrices": matrices,
+        "names_parties": bool(matrices),
         "pairs": tally.parties.most_frequent(_MOST_PAIRS),
         "party": spelling.party,
         "provenance": provenance,
