@@ -19,6 +19,8 @@ from stancewire.segmentation import Sentence, split_sentences, unwrap, unwrapped
 from stancewire.spans import SourceKind, Span
 
 if TYPE_CHECKING:
+    from stancewire.embedding import Embedder
+    from stancewire.explanation import Explanation
     from stancewire.scoring import ScoringResult
 
 
@@ -117,6 +119,7 @@ class StanceClassifier:
         self.prior = dict(prior or {})
         self.abstain = abstain
         self._runtime = runtime
+        self._embedder: Embedder | None = None
 
     @classmethod
     def load(
@@ -158,6 +161,11 @@ class StanceClassifier:
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the columns of `probabilities`."""
         return self.manifest.labels
+
+    @property
+    def folder(self) -> Path:
+        """The model folder."""
+        return self._runtime.folder
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -221,6 +229,30 @@ class StanceClassifier:
         from stancewire.scoring import score_paths
 
         return score_paths(self, [Path(folder)], Path(out), overwrite=overwrite, any_language=any_language)
+
+    def embed(
+        self, sentences: Sequence[str], on_progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the vectors of sentences that the model's last layer reads: float32 `[sentences, width]`.
+
+        Each has the length 1. `on_progress` is told how many sentences were just read.
+        """
+        from stancewire.embedding import Embedder
+
+        if self._embedder is None:
+            self._embedder = Embedder(self._runtime, self.manifest)
+        return self._embedder.embed([unwrap(sentence) for sentence in sentences], on_progress)
+
+    def explain(self, sentence: str, *, neighbours: int = 5, index: str | Path | None = None) -> Explanation:
+        """Say which words of a sentence carry each label, and which annotated sentences are nearest to it.
+
+        `neighbours` come from `index`, a file that `stancewire index` wrote, else from the model folder's
+        own; there are none where neither is there. `stancewire.explanation.Explainer` is quicker for many
+        sentences. Raises StancewireError for an index that cannot be read, or is of another model.
+        """
+        from stancewire.explanation import Explainer
+
+        return Explainer(self, None if index is None else Path(index)).explain(sentence, neighbours)
 
     def _judge(
         self, reading: SentenceReading, text: str, start: int = 0

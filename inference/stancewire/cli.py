@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from stancewire.commands.counting import events, report
+from stancewire.commands.explaining import explain, index
 from stancewire.commands.measuring import evaluate
 from stancewire.commands.scoring import info, predict, score
 from stancewire.commands.training import check, distill, export, train
@@ -15,7 +16,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (score, predict, info, report, events, evaluate, check, train, distill, export):
+_COMMANDS = (score, predict, info, report, events, explain, index, evaluate, check, train, distill, export)
+for command in _COMMANDS:
     app.command()(command)
 
 

@@ -10,7 +10,7 @@ refused. Each occurrence of a field is checked, so it does not matter which of t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +38,9 @@ _LONGEST_NAME = 64
 _EXTERNAL = "weights outside the file (external data)"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
+# The numbers of fields: of the model its graph; of that its nodes and outputs; of these their parts.
+_MODEL_GRAPH, _GRAPH_NODE, _GRAPH_OUTPUT, _VALUE_NAME = 7, 1, 12, 1
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4
 # Ten bytes of seven bits.
 _LONGEST_VARINT = 70
 # FLOAT, INT, STRING, TENSOR, and lists of them: neither graphs nor types.
@@ -71,6 +74,51 @@ def check_graph(content: bytes, where: str) -> dict[str, int]:
     return dict(walk.operators)
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a graph: its operator, and the names of the tensors that it takes and gives."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def read_nodes(content: bytes, where: str) -> list[Node]:
+    """Read the nodes of a file that `check_graph` let pass, in the order in which they are run.
+
+    `where` names the file in the StancewireError, raised for names that are not UTF-8.
+    """
+    walk = _Walk(content, where)
+    nodes = []
+    for start, end in walk.fields(_MODEL_GRAPH, 0, len(content)):
+        for first, last in walk.fields(_GRAPH_NODE, start, end):
+            operators, inputs, outputs = (
+                tuple(walk.text(*place) for place in walk.fields(number, first, last))
+                for number in (_NODE_OPERATOR, _NODE_INPUT, _NODE_OUTPUT)
+            )
+            nodes.append(Node(operators[-1] if operators else "", inputs, outputs))
+    return nodes
+
+
+def with_output(content: bytes, tensor: str) -> bytes:
+    """Make an ONNX file that gives one more tensor as its last output; its type is left to onnxruntime.
+
+    A message of protobuf may come in parts, which are merged
+    (https://protobuf.dev/programming-guides/encoding/#last-one-wins): the output is a part of the graph that
+    is put behind the file, and nothing in the file is moved.
+    """
+    output = _encode(_GRAPH_OUTPUT, _encode(_VALUE_NAME, tensor.encode()))
+    return content + _encode(_MODEL_GRAPH, output)
+
+
+def _encode(number: int, value: bytes) -> bytes:
+    length, size = len(value), b""
+    while length > 0x7F:
+        size += bytes([length & 0x7F | 0x80])
+        length >>= 7
+    return bytes([number << 3 | _BYTES]) + size + bytes([length]) + value
+
+
 class _Walk:
     """One walk through a file, and what was found on the way."""
 
@@ -96,6 +144,18 @@ class _Walk:
                 kind.numbers[number](self, value)
             else:
                 raise self.broken(f"field {number} of type {wire} is none of ONNX's")
+
+    def fields(self, wanted: int, position: int, end: int) -> Iterator[tuple[int, int]]:
+        while position < end:
+            number, wire, _, start, position = self._field(position, end)
+            if number == wanted and wire == _BYTES:
+                yield start, position
+
+    def text(self, start: int, end: int) -> str:
+        try:
+            return self._content[start:end].decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.broken("a name is not UTF-8") from None
 
     def operator(self, name: str) -> None:
         if name not in OPERATORS:

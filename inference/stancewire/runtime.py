@@ -61,7 +61,7 @@ class OnnxRuntime:
         if threads is not None and threads < 1:
             raise StancewireError(f"threads should be at least 1, not {threads}")
         self.threads = threads or available_processors()
-        self._folder = folder
+        self.folder = folder
         self._labels = len(manifest.labels)
         self._tokenizer = read_tokenizer(folder / TOKENIZER, manifest.max_length)
         self._shifts = np.zeros(self._labels, dtype=np.float32) if shifts is None else shifts
@@ -102,7 +102,7 @@ class OnnxRuntime:
 
     def _run_slice(self, sentences: Sequence[str]) -> list[SentenceReading]:
         with faults_as(self._unable):
-            encodings = self._tokenizer.encode_batch([_encodable(sentence) for sentence in sentences])
+            encodings = self._tokenizer.encode_batch([encodable(sentence) for sentence in sentences])
         return [
             self._read_sentence(sentence, (encoding, *encoding.overflowing))
             for sentence, encoding in zip(sentences, encodings, strict=True)
@@ -143,7 +143,7 @@ class OnnxRuntime:
         return outputs
 
     def _unable(self, why: str) -> StancewireError:
-        return StancewireError(f"the model in {self._folder} cannot read a sentence: {why}")
+        return StancewireError(f"the model in {self.folder} cannot read a sentence: {why}")
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,27 +165,33 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _encodable(sentence: str) -> str:
-    # A lone surrogate has no UTF-8 form, and the tokenizer takes UTF-8 only.
+def encodable(sentence: str) -> str:
+    """Replace lone surrogates, which have no UTF-8 form: a tokenizer takes UTF-8 only."""
     return sentence.encode("utf-8", "replace").decode("utf-8")
 
 
-def _open_session(path: Path, labels: int) -> ort.InferenceSession:
+def open_graph(content: bytes, where: str) -> ort.InferenceSession:
+    """Check an ONNX file and open it, to be run on one thread; `where` names it in the StancewireError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # What goes wrong is raised; onnxruntime would print it too, with the words of the graph.
     options.log_severity_level = 4
     # Else bytes that pass for a graph and carry onnxruntime's own mark would be read as something else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    with faults_as(lambda why: StancewireError(f"{path} is not a model that onnxruntime can read: {why}")):
-        # What was checked is what is run, whatever becomes of the file meanwhile.
-        content = path.read_bytes()
-        check_graph(content, str(path))
+    with faults_as(lambda why: StancewireError(f"{where} is not a model that onnxruntime can read: {why}")):
+        check_graph(content, where)
         session = ort.InferenceSession(
             content, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
         # Kept for a change of provider, which never happens here.
         session._model_bytes = None
+    return session
+
+
+def _open_session(path: Path, labels: int) -> ort.InferenceSession:
+    with faults_as(lambda why: StancewireError(f"{path} is not a model that onnxruntime can read: {why}")):
+        # What was checked is what is run, whatever becomes of the file meanwhile.
+        session = open_graph(path.read_bytes(), str(path))
         _check_form(session, path, labels)
     return session
 
