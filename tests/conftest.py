@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def skip_or_fail(what: str, reason: str) -> None:
     if what in REQUIRED:
         pytest.fail(f"STANCEWIRE_REQUIRE names {what}, but {reason}")
     pytest.skip(reason)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the tests of what trains, where torch is not installed: they cannot even be read there."""
+    if find_spec("torch") is None and collection_path.suffix == ".py":
+        training = r"^(from|import) (stancewire_training|datasets)\b"
+        return re.search(training, collection_path.read_text(encoding="utf-8"), re.M) is not None or None
+    return None
 
 
 @pytest.fixture(scope="session")

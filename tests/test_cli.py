@@ -217,6 +217,7 @@ def test_evaluate_measures_and_keeps_the_baselines(run, tiny_corpus, tiny_encode
 
 
 def test_check_passes_a_good_corpus_and_fails_a_bad_one(run, tiny_corpus, tmp_path):
+    pytest.importorskip("torch")
     bad = tmp_path / "bad.jsonl"
     bad.write_text(
         '{"text": "They left.", "stances": [{"label": "denial", "source": "he"}]}\n', encoding="utf-8"
