@@ -8,8 +8,6 @@ pair written on purpose), labels with few examples, odd white space.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,33 +19,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from stancewire.annotations import AUTHOR, SUFFIXES, AnnotatedSentence, find_span
-from stancewire.errors import StancewireError
+from stancewire.annotations import SUFFIXES, AnnotatedSentence
+from stancewire.review.checks import Finding, stance_faults, text_faults, text_warnings
 from stancewire.summary import printable
 from stancewire_training.data import CorpusRows, read_corpus
 from stancewire_training.near_duplicates import THRESHOLD, find_near_duplicates
 
 FEWEST: Final = {"train": 50, "validation": 10, "test": 10}
 """Examples of a label below which its figures say little."""
-
-LONGEST: Final = 1000
-"""Characters above which a sentence is likely to be several."""
-
-_ODD_SPACE = re.compile(r"^\s|\s$|\s\s")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something found at a line of a file; the line is None where it concerns the whole file or corpus."""
-
-    file: str
-    line: int | None
-    what: str
-
-    @property
-    def where(self) -> str:
-        """File and line in words."""
-        return self.file if self.line is None else f"{self.file}, line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +65,8 @@ def check_corpus(source: str | Path) -> CheckReport:
 
     warnings: list[Finding] = []
     for sentence in sentences:
-        faults += _at(sentence, chain(_text_faults(sentence), _stance_faults(sentence, labels)))
-        warnings += _at(sentence, _text_warnings(sentence))
+        faults += _at(sentence, chain(text_faults(sentence), stance_faults(sentence, labels)))
+        warnings += _at(sentence, text_warnings(sentence))
     faults += _article_faults(sentences, splits)
     for found, is_fault in chain(_duplicates(sentences, splits), _near_duplicates(sentences, splits)):
         (faults if is_fault else warnings).append(found)
@@ -139,55 +118,6 @@ def _count(split: str, sentences: Sequence[AnnotatedSentence], labels: tuple[str
 
 def _at(sentence: AnnotatedSentence, what: Iterable[str]) -> list[Finding]:
     return [Finding(sentence.file, sentence.line, one) for one in what]
-
-
-def _text_faults(sentence: AnnotatedSentence) -> Iterator[str]:
-    for offset, character in enumerate(sentence.text):
-        if unicodedata.category(character) == "Cc":
-            yield f"the control character U+{ord(character):04X} stands at {offset}"
-        elif character == "\ufffd":
-            yield f"a replacement character stands at {offset}: some of the text was lost when it was decoded"
-    if sentence.i is not None and sentence.doc is None:
-        yield "i is the position in an article, but doc names none"
-
-
-def _text_warnings(sentence: AnnotatedSentence) -> Iterator[str]:
-    if len(sentence.text) > LONGEST:
-        yield f"the text has {len(sentence.text)} characters: is it one sentence?"
-    if not any(character.isalpha() for character in sentence.text):
-        yield "the text has no letter"
-    if _ODD_SPACE.search(sentence.text):
-        yield "the text has white space at its ends or twice in a row"
-    if any(unicodedata.category(character) == "Cf" for character in sentence.text):
-        yield "the text has invisible characters"
-    for stance in sentence.stances:
-        if stance.source is not None and (stance.source, stance.source_start) == (
-            stance.target,
-            stance.target_start,
-        ):
-            yield f"source and target of {stance.label} are the same words, {stance.source!r}"
-
-
-def _stance_faults(sentence: AnnotatedSentence, labels: tuple[str, ...]) -> Iterator[str]:
-    for label, times in Counter(stance.label for stance in sentence.stances).items():
-        if label not in labels:
-            yield f"the label {label!r} is not one of {', '.join(labels)}"
-        if times > 1:
-            yield f"the label {label!r} stands {times} times: one entry a label"
-    for stance in sentence.stances:
-        if stance.source != AUTHOR:
-            yield from _span_faults(sentence, f"source of {stance.label}", stance.source, stance.source_start)
-        yield from _span_faults(sentence, f"target of {stance.label}", stance.target, stance.target_start)
-
-
-def _span_faults(
-    sentence: AnnotatedSentence, role: str, words: str | None, start: int | None
-) -> Iterator[str]:
-    if words is not None:
-        try:
-            find_span(sentence.text, words, start)
-        except StancewireError as fault:
-            yield f"{role}: {fault}"
 
 
 def _article_faults(sentences: Sequence[AnnotatedSentence], splits: Sequence[str]) -> Iterator[Finding]:
