@@ -8,6 +8,7 @@ from stancewire.commands.counting import events, report
 from stancewire.commands.explaining import explain, index
 from stancewire.commands.measuring import evaluate
 from stancewire.commands.scoring import info, predict, score
+from stancewire.commands.serving import serve
 from stancewire.commands.training import check, distill, export, train
 
 app = typer.Typer(
@@ -16,7 +17,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_COMMANDS = (score, predict, info, report, events, explain, index, evaluate, check, train, distill, export)
+_COMMANDS = (
+    score,
+    predict,
+    info,
+    report,
+    events,
+    serve,
+    explain,
+    index,
+    evaluate,
+    check,
+    train,
+    distill,
+    export,
+)
 for command in _COMMANDS:
     app.command()(command)
 
