@@ -14,6 +14,7 @@ from stancewire.commands.common import (
     Precision,
     Prior,
     Recall,
+    Sha256,
     load_classifier,
     make_console,
     parse_shares,
@@ -31,6 +32,7 @@ def explain(
         list[str] | None, typer.Argument(help="Sentences; without any, one a line from standard input.")
     ] = None,
     model: Model = None,
+    sha256: Sha256 = None,
     label: Annotated[
         list[str] | None, typer.Option(help="A label to explain, held or not; by default those that hold.")
     ] = None,
@@ -49,7 +51,9 @@ def explain(
     texts = sentences or [line for line in read_lines() if line.strip()]
     if not texts:
         raise StancewireError('there is no sentence: stancewire explain "If they cross, we will respond."')
-    classifier = load_classifier(model, precision=precision, recall=recall, prior=parse_shares(prior))
+    classifier = load_classifier(
+        model, sha256=sha256, precision=precision, recall=recall, prior=parse_shares(prior)
+    )
     for asked in label or ():
         if asked not in classifier.labels:
             raise StancewireError(f"--label {asked}: the model has {', '.join(classifier.labels)}")
@@ -71,6 +75,7 @@ def index(
         typer.Argument(help="Annotated sentences: a .jsonl or .csv file, or a folder with a train split."),
     ],
     model: Model = None,
+    sha256: Sha256 = None,
     out: Annotated[Path | None, typer.Option(help="The index to write: .parquet.")] = None,
     store: Annotated[
         bool, typer.Option("--store", help="Keep it in the model folder, and its hash in stance.json.")
@@ -86,7 +91,7 @@ def index(
         raise StancewireError(
             "say where the index goes: --out INDEX.parquet, or --store into the model folder"
         )
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, sha256=sha256)
     with show_progress("sentences", len(read_train_split(corpus))) as advance:
         report = build_index(classifier, corpus, out, overwrite=overwrite, on_progress=advance)
     told = f"{printable(str(report.out))}, {report.size / 1e6:.1f} MB, has {report.sentences:,} sentences."

@@ -12,6 +12,7 @@ from stancewire.commands.common import (
     Precision,
     Prior,
     Recall,
+    Sha256,
     load_classifier,
     make_console,
     parse_shares,
@@ -23,6 +24,7 @@ from stancewire.errors import StancewireError
 @polite
 def serve(
     model: Model = None,
+    sha256: Sha256 = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8765,
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
     allow_host: Annotated[
@@ -56,7 +58,13 @@ def serve(
 
     console = make_console(stderr=True)
     classifier = load_classifier(
-        model, 1, precision=precision, recall=recall, prior=parse_shares(prior), abstain=abstain
+        model,
+        1,
+        sha256=sha256,
+        precision=precision,
+        recall=recall,
+        prior=parse_shares(prior),
+        abstain=abstain,
     )
     size = round(max_body * 1e6)
     limits = Limits(waiting=waiting, body_bytes=size, sentences=max_sentences, seconds=seconds)
