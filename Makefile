@@ -3,11 +3,12 @@
 PYTHON ?= python3
 FOLDER ?= examples/articles
 OUT ?= scores.jsonl
+MINUTES ?= 5
 
-.PHONY: help score test test-all check benchmark clean
+.PHONY: help score test test-all check benchmark release-check fuzz mutants clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -39,5 +40,24 @@ check: .venv-dev/installed ## ruff, mypy, and the corpus
 benchmark: .venv-dev/installed ## compare the speed with transformers' pipeline on an idle machine
 	.venv-dev/bin/python benchmarks/speed.py
 
+.venv-release/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build uv
+	@touch $@
+
+release-check: .venv-dev/installed .venv-release/installed ## try what would be given out: wheel, lowest versions, Pythons, licences
+	.venv-release/bin/python tools/release_check.py
+
+.venv-fuzz/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' atheris
+	@touch $@
+
+fuzz: .venv-fuzz/installed ## throw inputs at what reads strangers' files, for MINUTES=5
+	.venv-fuzz/bin/python tests/fuzz/run.py --minutes $(MINUTES)
+
+mutants: .venv-dev/installed ## change the code that carries promises, a line at a time: which tests notice? (hours)
+	.venv-dev/bin/python tools/mutants.py
+
 clean: ## remove what the targets made
-	rm -rf .venv .venv-dev build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-dev .venv-fuzz .venv-release build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
