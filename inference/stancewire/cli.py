@@ -7,6 +7,7 @@ import typer
 from stancewire.commands.counting import events, report
 from stancewire.commands.explaining import explain, index
 from stancewire.commands.measuring import evaluate
+from stancewire.commands.reviewing import import_answers, review, validate
 from stancewire.commands.scoring import info, predict, score
 from stancewire.commands.serving import serve
 from stancewire.commands.training import check, distill, export, train
@@ -27,13 +28,17 @@ _COMMANDS = (
     explain,
     index,
     evaluate,
+    review,
+    import_answers,
+    validate,
     check,
     train,
     distill,
     export,
 )
 for command in _COMMANDS:
-    app.command()(command)
+    # What is a word of Python's cannot be the name of a function.
+    app.command("import" if command is import_answers else None)(command)
 
 
 def main() -> None:
