@@ -44,6 +44,14 @@ _ASSETS: Final = {
     "report.css": ("stancewire.report", "text/css"),
     "report.js": ("stancewire.report", "text/javascript"),
 }
+# Newer FastAPI would tell of requests where the environment says so; nothing leaves the machine.
+_NO_TELEMETRY: Final = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 _EVERYWHERE: Final = {
     400: "The request is malformed: no host, or no JSON.",
     403: "A page of another origin asks.",
@@ -97,8 +105,9 @@ def _routes(classifier: StanceClassifier, limits: Limits) -> FastAPI:
         description="Reads the stances that actors take in the news, sentence by sentence.",
         docs_url=None,
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,  # type: ignore[arg-type]
         lifespan=lifespan,
-        exception_handlers={HTTPException: _tell, Exception: _tell_fault},
+        exception_handlers={HTTPException: _tell, ClientDisconnect: _tell_nobody, Exception: _tell_fault},
     )
 
     @app.get("/health", responses=_answers(HealthAnswer))
@@ -205,6 +214,10 @@ def _give(make: Callable[[], Response]) -> Callable[[], Any]:
 async def _tell(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+async def _tell_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)
 
 
 async def _tell_fault(request: Request, error: Exception) -> Response:

@@ -108,6 +108,15 @@
     }));
   }
 
+  // Another file of the same name is another document; the same file again, or a text that was changed, is not.
+  function keep(scored) {
+    const isOther = (name) =>
+      name !== PASTED && articles.has(name) && articles.get(name).fingerprint !== scored.fingerprint;
+    let name = scored.document;
+    for (let number = 2; isOther(name); number += 1) name = `${scored.document}#${number}`;
+    articles.set(name, { ...scored, document: name });
+  }
+
   // What is asked: one document after the other, so that the first is there at once.
 
   function complain(...sentences) {
@@ -128,7 +137,7 @@
         const began = performance.now();
         const answer = await post([await make()]);
         const seconds = (performance.now() - began) / 1000;
-        for (const scored of answer.documents) articles.set(scored.document, scored);
+        answer.documents.forEach(keep);
         complain(...answer.skipped.map((skipped) => `${skipped.document} ${skipped.reason}`));
         show();
         const sentences = answer.documents.reduce((sum, scored) => sum + scored.sentences.length, 0);

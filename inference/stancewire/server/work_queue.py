@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -61,7 +62,8 @@ class WorkQueue:
         self.workers = workers
         self.room = workers + waiting
         self.jobs = 0
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="stancewire-serve")
+        self._make_threads = partial(ThreadPoolExecutor, workers, thread_name_prefix="stancewire-serve")
+        self._threads = self._make_threads()
 
     @property
     def is_full(self) -> bool:
@@ -80,8 +82,9 @@ class WorkQueue:
         return job
 
     def close(self) -> None:
-        """Wait for the jobs that are under way, and let the threads go."""
-        self._threads.shutdown(cancel_futures=True)
+        """Wait for the jobs that are under way, and let the threads go; new ones come with a new job."""
+        self._threads.shutdown()
+        self._threads = self._make_threads()
 
     def _end(self, result: asyncio.Future[T]) -> None:
         self.jobs -= 1
