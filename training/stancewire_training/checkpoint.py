@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -92,3 +94,18 @@ def _refuse_code(path: Path, values: Any) -> None:
             )
         if isinstance(value, dict | list):
             _refuse_code(path, value)
+
+
+@contextmanager
+def as_encoder(folder: str | Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Make a shipped folder, or a shipped model's name, the encoder to train on from.
+
+    Gives the checkpoint, which is gone afterwards, and what a configuration has to say in place of its own
+    encoder. Raises StancewireError as `from_shipped` does.
+    """
+    with tempfile.TemporaryDirectory(prefix="stancewire-") as beside:
+        trained_on = f"what the card of {folder} says, from whose weights the training went on"
+        values = {"name": str(folder), "trained_on": trained_on}
+        values |= dict.fromkeys(("revision", "sha256", "layers", "pieces"))
+        overrides = tuple(f"encoder.{key}={json.dumps(value)}" for key, value in values.items())
+        yield write_transformers(folder, Path(beside) / "start"), overrides

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from stancewire.errors import StancewireError
+from stancewire.spans import POINTERS
 from stancewire_training.config import Config
 from stancewire_training.network import StanceConfig, StanceForSequenceClassification, without_pooler
 
@@ -26,7 +27,7 @@ def build_model(
     """Put a head of one logit a label on the encoder in `folder`, in float32; with `spans` one for them too.
 
     The heads are drawn from torch's present seed. If the folder is a checkpoint of ours, its encoder is
-    taken, and its heads as well if they are for the same labels in the same order. Raises StancewireError if
+    taken, and of its heads what is for labels of the same name. Raises StancewireError if
     the folder is no encoder that transformers can load, if it cannot read `config.data.max_length` tokens,
     or has fewer layers than are to be frozen.
     """
@@ -137,10 +138,19 @@ def _set_dropout(encoder: PreTrainedConfig, rate: float) -> None:
 
 def _take_over(model: StanceForSequenceClassification, source: StanceForSequenceClassification) -> None:
     model.encoder.load_state_dict(source.encoder.state_dict())
-    if source.config.id2label == model.config.id2label:
-        model.classifier.load_state_dict(source.classifier.state_dict())
-        if model.span_classifier is not None and source.span_classifier is not None:
-            model.span_classifier.load_state_dict(source.span_classifier.state_dict())
+    rows = {label: row for row, label in source.config.id2label.items()}
+    for row, label in model.config.id2label.items():
+        if label in rows:
+            _copy_rows(model.classifier, row, source.classifier, rows[label], 1)
+            if model.span_classifier is not None and source.span_classifier is not None:
+                _copy_rows(model.span_classifier, row, source.span_classifier, rows[label], POINTERS)
+
+
+@torch.no_grad()
+def _copy_rows(head: torch.nn.Linear, row: int, source: torch.nn.Linear, other: int, count: int) -> None:
+    to, of = slice(row * count, (row + 1) * count), slice(other * count, (other + 1) * count)
+    head.weight[to] = source.weight[of]
+    head.bias[to] = source.bias[of]
 
 
 def _load_ours(folder: Path) -> StanceForSequenceClassification:

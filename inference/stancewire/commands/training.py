@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,19 +38,33 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; by default runs/NAME.")] = None,
     encoder: Encoder = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Go on from a model folder, or a model that comes along, not from the encoder."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was cut short.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a model on an annotated corpus."""
+    if start is not None and encoder is not None:
+        raise StancewireError("--from and --encoder: give one or the other")
     need_extra("train")
+    from stancewire_training.checkpoint import as_encoder
     from stancewire_training.config import read_config
     from stancewire_training.trainer import train as fine_tune
 
-    settings = read_config(config, overrides or ())
-    folder = out or Path("runs") / settings.name
-    result = fine_tune(settings, folder, encoder=encoder, resume=resume, overwrite=overwrite)
+    with ExitStack() as stack:
+        own = list(overrides or ())
+        if start is not None:
+            encoder, replaced = stack.enter_context(as_encoder(start))
+            own = [*replaced, *own]
+        settings = read_config(config, own)
+        folder = out or Path("runs") / settings.name
+        result = fine_tune(settings, folder, encoder=encoder, resume=resume, overwrite=overwrite)
     _tell_trained(result, settings.name)
 
 
