@@ -142,7 +142,8 @@ def _from_rows(
     number, ours = 0, frozenset(column_names(labels))
     try:
         for document, group in groupby(rows, lambda row: row["document"]):
-            sentences, date, columns = [], None, {}
+            columns: dict[str, Any] = {}
+            sentences, date = [], None
             for row in group:
                 number += 1
                 date = date or _date(row.get("date"))

@@ -68,7 +68,8 @@ def walk(scores: Path, labels: Sequence[str], groups: Sequence[str] = ()) -> Ite
     `groups` are day, week, month or year, or columns that the documents came with. Raises StancewireError,
     at the end, for a column that no document has.
     """
-    columns, seen = [name for name in groups if name not in _PERIODS], set()
+    columns = [name for name in groups if name not in _PERIODS]
+    seen: set[str] = set()
     for text in read_scores(scores, labels):
         dating = date_document(text)
         day = dating.day if dating else None
