@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from stancewire_training.config import Config
+from stancewire_training.config import Config, EncoderConfig
 from stancewire_training.record import TrainingRecord
 
 if TYPE_CHECKING:
@@ -62,14 +62,24 @@ def _making(config: Config, record: TrainingRecord) -> str:
     return (
         "## How it was made\n\n"
         f"- Encoder: `{encoder.name}`{revision}, licence {encoder.license}; SHA-256 of its weights "
-        f"`{record.encoder_sha256}`. It was trained before on {encoder.trained_on}.\n"
+        f"`{record.encoder_sha256}`. It was trained before on {encoder.trained_on}.{_kept(encoder)}\n"
         f"- Sentences: `{config.data.corpus}` ({sentences}), fingerprint `{record.corpus_fingerprint}`.\n"
-        f"- Fine-tuned with seed {record.seed} by `stancewire train` from the configuration that lies beside "
-        "the trained weights, and in `stance.json`.\n"
+        f"- Fine-tuned with seed {record.seed} by `stancewire "
+        f"{'distill' if record.distillation else 'train'}` from the configuration that lies beside the trained "
+        "weights, and in `stance.json`.\n"
         f"- {_chosen_on_validation(config, record)}\n"
         f"{_taught(config, record)}"
         f"- Libraries: {versions}."
     )
+
+
+def _kept(encoder: EncoderConfig) -> str:
+    kept = [
+        f"{count:,} of its {what}"
+        for count, what in ((encoder.layers, "layers"), (encoder.pieces, "pieces of vocabulary"))
+        if count is not None
+    ]
+    return f" Kept are {' and '.join(kept)}." if kept else ""
 
 
 def _taught(config: Config, record: TrainingRecord) -> str:
