@@ -57,6 +57,7 @@ def _front_matter(config: Config) -> str:
 def _making(config: Config, record: TrainingRecord) -> str:
     encoder = config.encoder
     revision = f", revision `{encoder.revision}`" if encoder.revision else ""
+    command = "distill" if record.distillation else "train"
     sentences = ", ".join(f"{count:,} {split}" for split, count in record.corpus_sentences.items())
     versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     return (
@@ -64,9 +65,8 @@ def _making(config: Config, record: TrainingRecord) -> str:
         f"- Encoder: `{encoder.name}`{revision}, licence {encoder.license}; SHA-256 of its weights "
         f"`{record.encoder_sha256}`. It was trained before on {encoder.trained_on}.{_kept(encoder)}\n"
         f"- Sentences: `{config.data.corpus}` ({sentences}), fingerprint `{record.corpus_fingerprint}`.\n"
-        f"- Fine-tuned with seed {record.seed} by `stancewire "
-        f"{'distill' if record.distillation else 'train'}` from the configuration that lies beside the trained "
-        "weights, and in `stance.json`.\n"
+        f"- Fine-tuned with seed {record.seed} by `stancewire {command}` from the configuration that lies "
+        "beside the trained weights, and in `stance.json`.\n"
         f"- {_chosen_on_validation(config, record)}\n"
         f"{_taught(config, record)}"
         f"- Libraries: {versions}."
