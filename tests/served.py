@@ -85,7 +85,7 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=120)
 
     def send(self, *parts: bytes) -> bytes:
         """Send bytes on a connection of their own, and give what comes back until it is closed."""
