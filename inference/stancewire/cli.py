@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from stancewire.commands.comparing import compare
 from stancewire.commands.counting import events, report
 from stancewire.commands.explaining import explain, index
 from stancewire.commands.measuring import evaluate
@@ -24,6 +25,7 @@ _COMMANDS = (
     info,
     report,
     events,
+    compare,
     serve,
     explain,
     index,
