@@ -30,7 +30,7 @@ DISAGREEMENT: Final = 2.0
 LIKENESS: Final = 0.5
 """How much of the interest is taken off a sentence that is word for word one already chosen."""
 
-TOO_LIKE: Final = 0.9
+TOO_LIKE: Final = 0.8
 """Beyond this cosine of their words two sentences are one."""
 
 _POOL = 10

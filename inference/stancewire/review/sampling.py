@@ -105,10 +105,11 @@ def draw_sample(
 ) -> Sample:
     """Draw `size` sentences by chance: of all alike, or by strata.
 
-    `by` may hold `label`, a period (day, week, month, year) and columns that the documents came with. Half
-    of the sample is parted by the strata's sizes; the other half as Neyman did (1934,
-    https://doi.org/10.2307/2342192), more to the strata where labels are uncertain, each label relative to
-    how common it is (the model's probabilities say both): Cochran, Sampling Techniques, 1977, chapters 5, 5A.
+    `by` may hold `label`, a period (day, week, month, year) and columns that the documents came with. A third
+    of the sample is parted by the strata's sizes, which is best for the whole; a third evenly, so that each
+    stratum can be spoken of; and a third as Neyman did (1934, https://doi.org/10.2307/2342192), more to the
+    strata where labels are uncertain, each label relative to how common it is (the model's probabilities say
+    both): Cochran, Sampling Techniques, 1977, chapters 5 and 5A.
     Memory grows with `size` times the number of strata. Raises StancewireError if there are fewer sentences,
     or more strata than can be sampled.
     """
@@ -150,7 +151,7 @@ def draw_sample(
 
 
 def allocate(sizes: Sequence[int], spreads: Sequence[float], total: int) -> list[int]:
-    """Part a sample among strata: half by size, half by size times spread; at least FEWEST, at most all.
+    """Part a sample among strata: by size, evenly, and by size times spread; at least FEWEST, at most all.
 
     The parts add up to `total`, or to all sentences where there are fewer.
     """
@@ -158,7 +159,7 @@ def allocate(sizes: Sequence[int], spreads: Sequence[float], total: int) -> list
     uncertain = size * spread
     if uncertain.sum() == 0:
         uncertain = size
-    wanted = (size / size.sum() + uncertain / uncertain.sum()) / 2
+    wanted = (size / size.sum() + 1 / len(size) + uncertain / uncertain.sum()) / 3
     low = np.minimum(size, FEWEST)
     # The factor at which the parts, kept within their bounds, add up.
     lowest, highest = 0.0, float(total * size.sum() / max(wanted[wanted > 0].min(), 1e-12))
