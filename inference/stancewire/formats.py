@@ -12,7 +12,6 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -23,6 +22,7 @@ from stancewire.columns import ColumnKind, as_kind, merge_kinds
 from stancewire.documents import Document
 from stancewire.errors import StancewireError
 from stancewire.language import Language
+from stancewire.parquet_rows import ParquetRows
 from stancewire.provenance import METADATA_KEY, Provenance
 from stancewire.spans import ROLES, Span
 from stancewire.spreadsheet import guard
@@ -30,7 +30,6 @@ from stancewire.spreadsheet import guard
 PROBABILITY_PREFIX: Final = "p_"
 """What stands before a label in the name of its column, so that no label can take another column's name."""
 
-_SENTENCES_A_ROW_GROUP = 16_384
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # JSON allows these characters in a string, but many readers end a line there.
 _LINE_END = re.compile("[\x85\u2028\u2029]")
@@ -134,7 +133,6 @@ class Parquet(Format):
         self, stream: BinaryIO, labels: tuple[str, ...], columns: Mapping[str, ColumnKind] | None = None
     ) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         super().__init__(stream, labels, columns)
         types = [pa.string(), pa.date32(), pa.int32(), pa.int32(), pa.int32(), pa.string()]
@@ -150,39 +148,20 @@ class Parquet(Format):
         ]
         kinds = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
         fields += [pa.field(name, kinds[kind]) for name, kind in self._kinds.items()]
-        self._schema = pa.schema(fields)
-        self._writer = pq.ParquetWriter(stream, self._schema)
-        self._pending: list[list[Any]] = []
+        self._writer = ParquetRows(stream, pa.schema(fields))
 
     def write(self, scored: ScoredDocument, line: str | None = None) -> None:
         """Append one document."""
         for row in _rows(scored, self._labels, self._kinds):
-            self._pending.append(row)
-            if len(self._pending) == _SENTENCES_A_ROW_GROUP:
-                self._flush()
+            self._writer.write(row)
 
     def finish(self, provenance: Provenance) -> None:
         """Write what is still pending."""
-        self._flush()
-        self._writer.add_key_value_metadata({METADATA_KEY: without_surrogates(provenance.to_json())})
-        self._writer.close()
+        self._writer.finish({METADATA_KEY: without_surrogates(provenance.to_json())})
 
     def abandon(self) -> None:
-        """Close the writer, which would otherwise write to a stream that is closed when it is collected."""
-        with suppress(OSError, ValueError):
-            self._writer.close()
-        self._writer.is_open = False
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._pending:
-            columns = zip(*self._pending, strict=True)
-            arrays = [
-                pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)
-            ]
-            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-            self._pending.clear()
+        """Let go of the stream."""
+        self._writer.abandon()
 
 
 FORMATS: Final[dict[str, type[Format]]] = {".jsonl": JsonLines, ".csv": Csv, ".parquet": Parquet}
@@ -212,7 +191,7 @@ def _sentence_values(sentence: ScoredSentence) -> dict[str, Any]:
 
 
 def prediction_values(prediction: Prediction) -> dict[str, Any]:
-    """Make the JSON object of a sentence, but for its place: text, probabilities, stances, risk, uncertain."""
+    """Make the JSON object of a sentence, but for its place: text, probabilities, stances, risk and more."""
     return {
         "text": prediction.text,
         "probabilities": {label: _shortest(value) for label, value in prediction.probabilities.items()},

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from stancewire.errors import StancewireError
 from stancewire.formats import without_surrogates
+from stancewire.parquet_rows import ParquetRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES: Final = (".csv", ".parquet")
 """The suffixes that a table may have, in any case."""
-
-_ROWS_A_GROUP = 16_384
 
 
 class Table:
@@ -130,39 +129,17 @@ class _Csv(_Form):
 
 class _Parquet(_Form):
     def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
-        import pyarrow.parquet as pq
-
         super().__init__(stream, schema)
-        self._writer = pq.ParquetWriter(stream, schema)
-        self._pending: list[Sequence[Any]] = []
+        self._writer = ParquetRows(stream, schema)
 
     def write(self, row: Sequence[Any]) -> None:
-        self._pending.append(
-            [without_surrogates(value) if isinstance(value, str) else value for value in row]
-        )
-        if len(self._pending) == _ROWS_A_GROUP:
-            self._flush()
+        self._writer.write([without_surrogates(value) if isinstance(value, str) else value for value in row])
 
     def finish(self) -> None:
-        self._flush()
-        self._writer.close()
+        self._writer.finish()
 
     def abandon(self) -> None:
-        # Else it writes to a stream that is closed when it is collected.
-        with suppress(OSError, ValueError):
-            self._writer.close()
-        self._writer.is_open = False
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._pending:
-            columns = zip(*self._pending, strict=True)
-            arrays = [
-                pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)
-            ]
-            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-            self._pending.clear()
+        self._writer.abandon()
 
 
 def _cell(value: Any) -> Any:
