@@ -436,3 +436,45 @@ def test_an_explainer_reads_its_index_once(model, index, monkeypatch):
     explainer.explain("warn")
 
     assert len(read) == 1
+
+
+# The report
+
+
+@pytest.fixture
+def scores(folder: Path, tmp_path: Path) -> Path:
+    (tmp_path / "articles").mkdir()
+    text = "The minister warns. Deny the minister. The minister, the minister."
+    (tmp_path / "articles" / "a.txt").write_text(text, encoding="utf-8")
+    model, out = StanceClassifier.load(folder), tmp_path / "scores.jsonl"
+    model.score_folder(tmp_path / "articles", out, any_language=True)
+    return out
+
+
+def test_a_report_says_why_of_the_strongest_sentences(folder, index, scores, tmp_path):
+    page = tmp_path / "report.html"
+
+    result = run("report", scores, "--out", page, "--explain", 1, "--model", folder, "--index", index)
+
+    html = page.read_text(encoding="utf-8")
+    assert result.exit_code == 0
+    assert html.count("<summary>Why</summary>") == 2
+    assert '<span class="for3">warns</span>' in html
+    assert "it would have" in html
+    assert "train.jsonl:1" in html
+
+
+def test_a_report_explains_nothing_unasked(scores, tmp_path):
+    run("report", scores, "--out", tmp_path / "report.html")
+
+    assert "<summary>Why</summary>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_is_not_explained_by_another_model(scores, tmp_path):
+    other = write_folder(tmp_path / "other", linear_graph(bias=-1))
+
+    result = run("report", scores, "--out", tmp_path / "report.html", "--explain", 1, "--model", other)
+
+    assert result.exit_code == 2
+    assert "name the folder of the first with --model" in " ".join(result.stderr.split())
+    assert not (tmp_path / "report.html").exists()

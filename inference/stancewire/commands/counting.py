@@ -14,15 +14,25 @@ from stancewire.commands.common import Overwrite, make_console, polite, show_pro
 def report(
     scores: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote.")],
     out: Annotated[Path, typer.Option(help="The page to write: .html.")],
+    explain: Annotated[
+        int, typer.Option(min=0, max=100, help="Say of the N strongest sentences of each stance why.")
+    ] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="With --explain: the model that made the scores, if not the default.")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="With --explain: an index by stancewire index, for neighbours.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make one page of scores, to look at in a browser: counts, who to whom, and the articles."""
     from stancewire.provenance import read_provenance
-    from stancewire.report import write_report
+    from stancewire.report import ReasonOptions, write_report
     from stancewire.summary import printable
 
+    reasons = ReasonOptions(explain, model, index) if explain else None
     with show_progress("documents", read_provenance(scores).documents) as advance:
-        written = write_report(scores, out, overwrite=overwrite, on_progress=advance)
+        written = write_report(scores, out, overwrite=overwrite, explain=reasons, on_progress=advance)
     make_console().print(
         f"{printable(str(out))}, {max(written.size / 1e6, 0.1):.1f} MB, is ready: open it in a browser.",
         markup=False,

@@ -11,7 +11,8 @@ from stancewire.provenance import read_provenance
 from stancewire.report.archive import BUDGET, ArchiveWriter, Extent
 from stancewire.report.dating import date_document
 from stancewire.report.page import Page, render_page
-from stancewire.report.tally import Tally
+from stancewire.report.reasons import ReasonOptions, Reasons, explain_strongest, load_explainer
+from stancewire.report.tally import HIGHLIGHTS, Tally
 from stancewire.scores import read_scores
 from stancewire.writing import write_text
 
@@ -35,18 +36,23 @@ def write_report(
     *,
     overwrite: bool = False,
     budget: int = BUDGET,
+    explain: ReasonOptions | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> Report:
     """Write the report of an output of `stancewire score` into one HTML file.
 
     `budget` is how many bytes the compressed articles may take; what is beyond it is left out, and the page
-    says so. `on_progress` is told how many documents were just read. The same scores give the same bytes.
+    says so. `explain` says of how many sentences the page is to say what their stances rest on. `on_progress`
+    is told how many documents were just read. The same scores give the same bytes.
     Raises StancewireError if the scores cannot be read, do not say what made them, or if `out` cannot be
     written, or is there already and `overwrite` is not set.
     """
     _check(out, overwrite)
     provenance = read_provenance(scores)
-    tally = Tally({label: provenance.thresholds[label] for label in provenance.labels})
+    # Before minutes of reading, not after them.
+    explainer = None if explain is None else load_explainer(provenance, explain)
+    kept = HIGHLIGHTS if explain is None else max(HIGHLIGHTS, explain.count)
+    tally = Tally({label: provenance.thresholds[label] for label in provenance.labels}, kept)
     archive = ArchiveWriter(provenance.labels, budget)
     for number, text in enumerate(read_scores(scores, provenance.labels)):
         found = date_document(text)
@@ -54,7 +60,10 @@ def write_report(
         if on_progress is not None:
             on_progress(1)
     packed = archive.finish()
-    write_text(out, render_page(Page(scores.name, provenance, tally, packed)))
+    reasons: Reasons = {}
+    if explain is not None and explainer is not None:
+        reasons = explain_strongest(tally, explainer, explain.count)
+    write_text(out, render_page(Page(scores.name, provenance, tally, packed, reasons)))
     return Report(out, out.stat().st_size, tally.documents, len(packed.numbers), packed.extent)
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
 
@@ -18,6 +18,7 @@ from stancewire.provenance import Provenance
 from stancewire.report.archive import Archive
 from stancewire.report.charts import COLOURS, Chart, Series, draw_bars, draw_columns, draw_lines
 from stancewire.report.parties import AUTHOR, LARGEST_SIDE, NOBODY, OTHERS, Matrix, PartyTally, Side
+from stancewire.report.reasons import Reasons
 from stancewire.report.tally import DayCount, Tally
 from stancewire.report.timeline import Timeline, make_timeline
 
@@ -44,13 +45,16 @@ class Page:
     provenance: Provenance
     tally: Tally
     archive: Archive
+    reasons: Reasons = field(default_factory=dict)
 
 
 def render_page(page: Page) -> str:
     """Make the HTML of a report, which loads nothing, and whose policy allows its own script only."""
     style, script = (Markup(_resource(name)) for name in ("page.css", "page.js"))
-    return make_environment().from_string(_resource("page.html")).render(
-        _values(page), style=style, script=script, policy=_policy(style, script)
+    return (
+        make_environment()
+        .from_string(_resource("page.html"))
+        .render(_values(page), style=style, script=script, policy=_policy(style, script))
     )
 
 
@@ -95,6 +99,7 @@ def _values(page: Page) -> dict[str, object]:
         "pairs": tally.parties.most_frequent(_MOST_PAIRS),
         "party": spelling.party,
         "provenance": provenance,
+        "reasons": page.reasons,
         "scores": page.scores,
         "setting": _setting,
         "settings": _settings(page),

@@ -60,17 +60,18 @@ class Tally:
 
     `labels` counts each label, `days` each day, `origins` where the dates of the documents were found;
     `parties` counts who performs stances towards whom; `undecided` sentences are those marked uncertain.
+    `strongest` is how many of the strongest sentences of each label are kept.
     """
 
-    def __init__(self, thresholds: Mapping[str, float]) -> None:
+    def __init__(self, thresholds: Mapping[str, float], strongest: int = HIGHLIGHTS) -> None:
         self.documents = self.sentences = self.with_stance = self.undecided = self.undated = 0
         self.labels = {label: LabelCount() for label in thresholds}
         self.days: dict[date, DayCount] = {}
         self.origins: Counter[Origin] = Counter()
         self.parties = PartyTally(thresholds)
         self._thresholds = dict(thresholds)
-        self._strongest = {label: _Best() for label in thresholds}
-        self._uncertain = {label: _Best() for label in thresholds}
+        self._strongest = {label: _Best(strongest) for label in thresholds}
+        self._uncertain = {label: _Best(HIGHLIGHTS) for label in thresholds}
 
     def add(self, text: ScoredText, found: Dating | None) -> list[list[Pair]]:
         """Count a document; give back, by sentence, who performs its stances towards whom."""
@@ -131,7 +132,8 @@ class Tally:
 class _Best:
     """The few highlights with the most merit; of equals the earlier one, of the same words one."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._heap: list[tuple[float, int, Highlight]] = []
         self._order = 0
 
@@ -140,7 +142,7 @@ class _Best:
         return tuple(entry[2] for entry in sorted(self._heap, reverse=True))
 
     def takes(self, merit: float) -> bool:
-        return len(self._heap) < HIGHLIGHTS or merit > self._heap[0][0]
+        return len(self._heap) < self._size or merit > self._heap[0][0]
 
     def offer(self, merit: float, highlight: Highlight) -> None:
         words = highlight.text.split()
@@ -148,5 +150,5 @@ class _Best:
             return
         self._order -= 1
         heapq.heappush(self._heap, (merit, self._order, highlight))
-        if len(self._heap) > HIGHLIGHTS:
+        if len(self._heap) > self._size:
             heapq.heappop(self._heap)
