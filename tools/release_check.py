@@ -66,7 +66,7 @@ class Release:
         self.place = place
         self.tree = self._lay_out("tree")
         self.dist = place / "dist"
-        run(sys.executable, "-m", "build", "-o", self.dist, ".", cwd=self.tree, SOURCE_DATE_EPOCH=self.epoch)
+        self._build(self.tree, self.dist)
         (self.wheel,), (self.sdist,) = self.dist.glob("*.whl"), self.dist.glob("*.tar.gz")
 
     @property
@@ -78,21 +78,7 @@ class Release:
     def built(self) -> str:
         """Build the wheel again somewhere else, and compare."""
         again, second = self.place / "again", self._lay_out("elsewhere")
-        umask = os.umask(0o077)
-        try:
-            run(
-                sys.executable,
-                "-m",
-                "build",
-                "-w",
-                "-o",
-                again,
-                ".",
-                cwd=second,
-                SOURCE_DATE_EPOCH=self.epoch,
-            )
-        finally:
-            os.umask(umask)
+        self._build(second, again, "--wheel")
         if (again / self.wheel.name).read_bytes() != self.wheel.read_bytes():
             raise FailedError(f"{self.wheel.name}: two builds differ")
         with tarfile.open(self.sdist) as archive:
@@ -146,6 +132,12 @@ class Release:
         python = ROOT / ".venv-dev" / "bin" / "python"
         run(python if python.is_file() else sys.executable, "tools/licences.py", "--check", cwd=ROOT)
         return "every licence is known"
+
+    def _build(self, tree: Path, out: Path, *which: str) -> None:
+        # The same setuptools each time, and the same modes of files: a wheel holds them.
+        fixed = {"SOURCE_DATE_EPOCH": self.epoch, "PIP_CONSTRAINT": str(tree / "constraints.txt")}
+        os.umask(0o022)
+        run(sys.executable, "-m", "build", "-o", out, *which, ".", cwd=tree, **fixed)
 
     def _lay_out(self, name: str) -> Path:
         folder, archive = self.place / name, self.place / f"{name}.tar"
