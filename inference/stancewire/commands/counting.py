@@ -27,7 +27,8 @@ def report(
 ) -> None:
     """Make one page of scores, to look at in a browser: counts, who to whom, and the articles."""
     from stancewire.provenance import read_provenance
-    from stancewire.report import ReasonOptions, write_report
+    from stancewire.report import write_report
+    from stancewire.report.reasons import ReasonOptions
     from stancewire.summary import printable
 
     reasons = ReasonOptions(explain, model, index) if explain else None
