@@ -5,7 +5,7 @@ FOLDER ?= examples/articles
 OUT ?= scores.jsonl
 MINUTES ?= 5
 
-.PHONY: help score test test-all check benchmark release-check fuzz mutants clean
+.PHONY: help score docs test test-all check benchmark release-check fuzz mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,14 @@ score: .venv/installed ## install without torch, and score examples/articles (or
 	@.venv/bin/stancewire score "$(FOLDER)" --out "$(OUT)" --overwrite; code=$$?; \
 	if [ $$code -le 1 ]; then .venv/bin/stancewire report "$(OUT)" --out "$(basename $(OUT)).html" --overwrite || exit $$?; fi; \
 	exit $$code
+
+.venv-docs/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: .venv-docs/installed ## build the site of the documents, site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 test: .venv-dev/installed ## install everything, and run the quick tests
 	.venv-dev/bin/python -m pytest -q -m "not slow"
@@ -60,4 +68,4 @@ mutants: .venv-dev/installed ## change the code that carries promises, a line at
 	.venv-dev/bin/python tools/mutants.py
 
 clean: ## remove what the targets made
-	rm -rf .venv .venv-dev .venv-fuzz .venv-release build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-dev .venv-docs .venv-fuzz .venv-release build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache
