@@ -89,6 +89,29 @@ def test_intervals_hold_the_truth_in_93_to_97_of_a_hundred_samples(cells, drawn,
     assert 0.93 <= covered.mean() <= 0.97
 
 
+@pytest.mark.parametrize("figure", ["precision", "recall", "count"])
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_intervals_of_a_part_of_the_collection_hold_the_truth_as_often(share, figure):
+    part = (np.array(BY_LABEL) * share).round().astype(int)
+    both = np.stack([part, np.array(BY_LABEL) - part], axis=1)
+    generator = np.random.default_rng(0)
+    drawn = np.array([120, 120, 120, 240])
+    counts = np.stack(
+        [
+            generator.multivariate_hypergeometric(stratum.ravel(), number, RUNS, method="marginals")
+            for stratum, number in zip(both, drawn, strict=True)
+        ],
+        axis=1,
+    ).reshape(RUNS, 4, 2, BANDS, 2)[:, :, 0]
+
+    found = estimate(both.sum((1, 2, 3)), drawn, part.sum((0, 2)), counts.sum(-1), counts[..., 1])
+
+    hits, holding = part[:, 0, 1].sum(), part[..., 1].sum()
+    truth = {"precision": hits / part[:, 0].sum(), "recall": hits / holding, "count": float(holding)}
+    _, low, high = getattr(found, figure)
+    assert 0.93 <= ((low <= truth[figure]) & (truth[figure] <= high)).mean() <= 0.97
+
+
 @pytest.mark.parametrize("cells", [PLAIN, BAD_MODEL])
 def test_the_corrected_count_is_right_on_average_however_bad_the_model(cells):
     found, truth, _ = simulate(cells, [300], runs=4_000)
