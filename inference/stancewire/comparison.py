@@ -277,8 +277,8 @@ class _Changes:
                 old.text,
                 label,
                 "gained" if is_gain else "lost",
-                old.probabilities[label],
-                new.probabilities[label],
+                _shortest(old.probabilities[label]),
+                _shortest(new.probabilities[label]),
             )
             self._write(change)
             size = abs(change.probability_second - change.probability_first)
@@ -354,6 +354,11 @@ def _identity(sentence: StoredSentence) -> tuple[int, int, str]:
 def _cluster(text: ScoredText, by: str) -> str:
     found = date_document(text) if by == "day" else None
     return f"document {text.document}" if found is None else f"day {found.day.isoformat()}"
+
+
+def _shortest(probability: float) -> float:
+    # The fewest digits that give the same float32 back, whichever form it was read from.
+    return float(str(np.float32(probability)))
 
 
 def _check_by(by: str) -> None:
