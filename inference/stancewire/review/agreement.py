@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from stancewire.annotations import AnnotatedSentence
+from stancewire.annotations import AnnotatedSentence, AnnotatedStance
 from stancewire.review.answers import Answer
 
 
@@ -85,7 +85,8 @@ def merge_answers(answers: Sequence[Answer], final: str | None = None) -> Merged
         decided = _decide(said, final)
         if len({sentence.labels for sentence in said.values()}) > 1:
             by_person = {person: tuple(sorted(one.labels)) for person, one in said.items()}
-            differences.append(Difference(first.text, by_person, decided and tuple(sorted(decided.labels))))
+            counts = None if decided is None else tuple(sorted(decided.labels))
+            differences.append(Difference(first.text, by_person, counts))
         if decided is not None:
             sentences.append(decided)
     return Merged(tuple(sentences), tuple(differences))
@@ -111,7 +112,7 @@ def _agreement(label: str, said: Sequence[tuple[frozenset[str], frozenset[str]]]
 
 
 def _decide(said: Mapping[str, AnnotatedSentence], final: str | None) -> AnnotatedSentence | None:
-    if final in said:
+    if final is not None and final in said:
         return said[final]
     votes: dict[str, int] = {}
     for sentence in said.values():
@@ -120,7 +121,7 @@ def _decide(said: Mapping[str, AnnotatedSentence], final: str | None) -> Annotat
     if any(2 * count == len(said) for count in votes.values()):
         return None
     first = next(iter(said.values()))
-    stances = {}
+    stances: dict[str, AnnotatedStance] = {}
     for sentence in said.values():
         for stance in sentence.stances:
             if 2 * votes[stance.label] > len(said):

@@ -85,7 +85,7 @@ def walk(scores: Path, labels: Sequence[str], groups: Sequence[str] = ()) -> Ite
 
 def labels_of(scores: Path) -> tuple[str, ...]:
     """Read the labels of scores; StancewireError if there are none."""
-    if not scores.is_file():
+    if not scores.exists():
         raise StancewireError(f"there is no output {scores}: stancewire score writes one")
     labels = read_labels(scores)
     if not labels:

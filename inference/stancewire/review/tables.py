@@ -115,7 +115,7 @@ def _validation_notes(validation: Validation) -> Iterator[str]:
     if validation.annotated < validation.drawn:
         yield (
             f"{validation.drawn - validation.annotated:,} of {validation.drawn:,} drawn sentences have no "
-            "answer: they count as missing by chance."
+            "answer: they count as missing by chance, which those are not on which annotators differ."
         )
     if validation.merged:
         yield f"Strata without any answer, taken together with others: {_and(validation.merged)}."
