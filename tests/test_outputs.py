@@ -341,7 +341,7 @@ def test_metadata_that_remains_of_an_output_is_not_overwritten_unasked(tmp_path)
         write(out, scored("new"))
 
 
-@pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.json", "scores.jsonl.gz"])
+@pytest.mark.parametrize("name", ["scores.xlsx", ".scores", "scores.json", "scores.jsonl.gz"])
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path, name):
     with pytest.raises(StancewireError, match=r"should end in \.jsonl, \.csv, \.parquet"):
         Output(tmp_path / name, LABELS)

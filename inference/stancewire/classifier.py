@@ -21,7 +21,7 @@ from stancewire.spans import SourceKind, Span
 if TYPE_CHECKING:
     from stancewire.embedding import Embedder
     from stancewire.explanation import Explanation
-    from stancewire.scoring import ScoringResult
+    from stancewire.scoring import Progress, ScoringResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +220,44 @@ class StanceClassifier:
         ]
 
     def score_folder(
-        self, folder: str | Path, out: str | Path, *, overwrite: bool = False, any_language: bool = False
+        self,
+        folder: str | Path | Sequence[str | Path],
+        out: str | Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        any_language: bool = False,
+        max_document: float = 20,
+        spreadsheet: bool = False,
+        text_column: str = "text",
+        id_column: str | None = None,
+        date_column: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
     ) -> ScoringResult:
-        """Score the text files of a folder, subfolders included, into a `.jsonl`, `.csv` or `.parquet` file.
+        """Score the articles of a folder, subfolders included, or of files, as `stancewire score` does.
 
-        Raises StancewireError if the folder is missing or the output exists and `overwrite` is not set.
+        `out` is a `.jsonl`, `.csv` or `.parquet` file; a name without a suffix, as `scores/`, becomes a
+        folder of Parquet files. `max_document` is in megabytes. `on_progress` is told how far the run is, a
+        `stancewire.scoring.Progress` every second or so. docs/output.md describes what is read and written.
+        Raises StancewireError if the folder is missing, or if the output exists and neither `resume` nor
+        `overwrite` is set.
         """
+        from stancewire.outputs import parse_out
+        from stancewire.rows import RowOptions
         from stancewire.scoring import score_paths
 
-        return score_paths(self, [Path(folder)], Path(out), overwrite=overwrite, any_language=any_language)
+        paths = [folder] if isinstance(folder, str | Path) else folder
+        return score_paths(
+            self,
+            [Path(path) for path in paths],
+            parse_out(out),
+            resume=resume,
+            overwrite=overwrite,
+            any_language=any_language,
+            rows=RowOptions(text_column, id_column, date_column, round(max_document * 1e6)),
+            spreadsheet=spreadsheet,
+            on_progress=on_progress,
+        )
 
     def embed(
         self, sentences: Sequence[str], on_progress: Callable[[int], object] | None = None

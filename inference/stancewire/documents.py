@@ -130,8 +130,8 @@ def find_documents(paths: Sequence[Path]) -> Found:
 class Search:
     """What `find_documents` finds, one after the other: memory does not grow with the number of files.
 
-    It can be gone through any number of times. `without` is a file that is passed over in folders, such as
-    the output. Raises StancewireError, when made, for a path that is not there.
+    It can be gone through any number of times. `without` is a file or folder that is passed over in
+    folders, such as the output. Raises StancewireError, when made, for a path that is not there.
     """
 
     def __init__(self, paths: Sequence[Path], without: Path | None = None) -> None:
@@ -241,7 +241,9 @@ class _Walk:
                 pending.pop()
             elif not entry.name.startswith("."):
                 try:
-                    if entry.is_dir():
+                    if entry.is_dir() and os.path.abspath(entry.path) == self._without:
+                        self._ignored[OWN_OUTPUT] += 1
+                    elif entry.is_dir():
                         folder = Path(entry.path)
                     elif source := self._source(entry):
                         yield source

@@ -20,6 +20,7 @@ from stancewire.actors import Actor, ActorList
 from stancewire.duplicates import DuplicateFinder, compared_text
 from stancewire.errors import StancewireError
 from stancewire.formats import PROBABILITY_PREFIX
+from stancewire.provenance import read_provenance
 from stancewire.report.dating import date_document
 from stancewire.scores import ScoredText, StoredSentence, read_scores
 from stancewire.tables import Table, check_writable
@@ -143,7 +144,7 @@ def count_events(
     """
     if by not in PERIODS:
         raise StancewireError(f"--by {by}: should be one of {', '.join(PERIODS)}")
-    if not scores.is_file():
+    if not scores.exists():
         raise StancewireError(f"there is no output {scores}: stancewire score writes one")
     tables = [table for table in (out, sentences, unmatched) if table is not None]
     _check_tables(scores, actors, tables, overwrite=overwrite)
@@ -171,6 +172,8 @@ def count_events(
 
 def read_labels(scores: Path) -> tuple[str, ...]:
     """Read which labels an output has from the output itself, for what made it may not lie beside it."""
+    if scores.is_dir():
+        return read_provenance(scores).labels
     suffix = scores.suffix.lower()
     columns: list[str] = []
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from stancewire.documents import ERRORS_SUFFIX, META_SUFFIX, Skipped
 from stancewire.errors import StancewireError
+from stancewire.parts import part_name, part_paths
 
 FORMAT: Final = 3
 METADATA_KEY: Final = "stancewire"
@@ -64,8 +65,10 @@ def errors_path(out: Path) -> Path:
 def read_provenance(out: Path) -> Provenance:
     """Read what made an output.
 
-    Raises StancewireError if there is no such output, or if it does not say.
+    Raises StancewireError if there is no such output, if it does not say, or if a folder lacks parts.
     """
+    if out.is_dir() and (parts := part_paths(out)):
+        return _read_parts(out, parts)
     if not out.is_file():
         raise StancewireError(f"there is no output {out}")
     if out.suffix.lower() == ".parquet":
@@ -105,6 +108,23 @@ def _from_values(values: dict[str, Any]) -> Provenance:
     known["labels"] = tuple(known["labels"])
     known["skipped"] = tuple(Skipped(**entry) for entry in known["skipped"])
     return Provenance(**known)
+
+
+def _read_parts(out: Path, parts: Sequence[Path]) -> Provenance:
+    import pyarrow.parquet as pq
+
+    text = _read_parquet_metadata(parts[0])
+    made = parse_provenance(text, str(parts[0]))
+    sentences = 0
+    for number, part in enumerate(parts):
+        if part.name != part_name(number) or _read_parquet_metadata(part) != text:
+            raise StancewireError(f"{out} holds {part.name} of another output, or lacks the part before it")
+        sentences += pq.read_metadata(part).num_rows
+    if sentences != made.sentences:
+        raise StancewireError(
+            f"{out} lacks parts: it holds {sentences:,} of {made.sentences:,} sentences; copy all of it"
+        )
+    return made
 
 
 def _read_parquet_metadata(out: Path) -> str:

@@ -21,6 +21,7 @@ from stancewire.documents import Document
 from stancewire.errors import StancewireError
 from stancewire.formats import PROBABILITY_PREFIX, ScoredDocument, column_names
 from stancewire.language import Language
+from stancewire.parts import part_paths
 from stancewire.spans import Span
 from stancewire.spreadsheet import unguard
 
@@ -55,7 +56,8 @@ def reread(out: Path, labels: Sequence[str], *, spreadsheet: bool = False) -> It
     read_csv = _read_spreadsheet if spreadsheet else _read_csv
     readers = {".jsonl": _read_json_lines, ".csv": read_csv, ".parquet": _read_parquet}
     try:
-        yield from readers[out.suffix.lower()](out, labels)
+        for file in part_paths(out) if out.is_dir() else [out]:
+            yield from readers[file.suffix.lower()](file, labels)
     except OSError as error:
         raise StancewireError(f"{out} cannot be read: {error.strerror or error}") from None
     except _DAMAGE as error:

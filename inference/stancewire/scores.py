@@ -1,4 +1,4 @@
-"""Read back what `stancewire score` wrote, in any of its three forms, a document at a time.
+"""Read back what `stancewire score` wrote, in any of its forms, a document at a time.
 
 Memory does not grow with the number of documents. `docs/output.md` describes what is read; a `date` key or
 column, which a user may add, is read where there is one.
@@ -18,6 +18,7 @@ from typing import Any, Final
 from stancewire.classifier import Stance
 from stancewire.errors import StancewireError
 from stancewire.formats import PROBABILITY_PREFIX, column_names
+from stancewire.parts import part_paths
 from stancewire.spans import SourceKind, Span
 
 _SOURCE_KINDS: Final[Mapping[str, SourceKind]] = {"span": "span", "author": "author"}
@@ -52,21 +53,28 @@ class ScoredText:
 def read_scores(path: Path, labels: Sequence[str]) -> Iterator[ScoredText]:
     """Read the documents of an output in order; `labels` are those of its provenance.
 
-    Of CSV and Parquet, which have one row a sentence, no document without sentences comes back. Raises
-    StancewireError, with the line or row, for what `stancewire score` did not write.
+    A folder of parts is one output. Of CSV and Parquet, which have one row a sentence, no document without
+    sentences comes back. Raises StancewireError, with the line or row, for what `stancewire score` did not
+    write.
     """
     readers: dict[str, Callable[[Path, Sequence[str]], Iterator[ScoredText]]] = {
         ".jsonl": _read_json_lines,
         ".csv": _read_csv,
         ".parquet": _read_parquet,
     }
-    suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise StancewireError(f"{path} should end in {', '.join(readers)}: the suffix says how it is read")
-    try:
-        yield from readers[suffix](path, labels)
-    except OSError as error:
-        raise StancewireError(f"{path} cannot be read: {error.strerror or error}") from None
+    files = part_paths(path) if path.is_dir() else [path]
+    if not files:
+        raise StancewireError(f"{path} is a folder without parts that stancewire score writes")
+    for file in files:
+        suffix = file.suffix.lower()
+        if suffix not in readers:
+            raise StancewireError(
+                f"{path} should end in {', '.join(readers)}: the suffix says how it is read"
+            )
+        try:
+            yield from readers[suffix](file, labels)
+        except OSError as error:
+            raise StancewireError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
 def _read_json_lines(path: Path, labels: Sequence[str]) -> Iterator[ScoredText]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,16 @@ from stancewire.errors import StancewireError
 from stancewire.formats import ScoredDocument, to_line
 from stancewire.inputs import Inputs, refuse_columns
 from stancewire.language import ENGLISH, UNDETERMINED
-from stancewire.outputs import Output, WriteError, check_place, find_existing, store_path
+from stancewire.outputs import (
+    FolderOutput,
+    Output,
+    WriteError,
+    check_place,
+    find_existing,
+    put_back,
+    store_path,
+)
+from stancewire.parts import is_folder
 from stancewire.provenance import Provenance, read_provenance
 from stancewire.reading import GROUP_SENTENCES, Reading, read_groups
 from stancewire.rereading import parse_line, reread
@@ -128,8 +138,9 @@ def score_paths(
     spreadsheet: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> ScoringResult:
-    """Score files and folders of them into a `.jsonl`, `.csv` or `.parquet` file.
+    """Score files and folders of them into a `.jsonl`, `.csv` or `.parquet` file, or a folder of Parquet.
 
+    That is what an `out` without a suffix becomes: parts of about 100,000 sentences, `part-00000.parquet`.
     `rows` says in which columns of tables the texts stand, and how large a document may be. A document that
     cannot be read, or is not English unless `any_language` is set, is skipped with its reason and never ends
     the run. Memory does not grow with the number of documents. A run that was cut short goes on where it
@@ -164,6 +175,7 @@ def score_paths(
         _refuse_finished(out, overwrite=overwrite, resume=resume)
     with RunStore(store_path(out), out, anew=overwrite) as store:
         try:
+            put_back(out)
             _begin(store, out, making, paths, overwrite=overwrite, resume=resume)
             inputs = Inputs(search, options)
             size = _measure(search)
@@ -291,20 +303,43 @@ def _write(
     ignored: Mapping[str, int],
     report: Callable[[float], object],
 ) -> ScoringResult:
-    tally = _Tally(classifier.labels)
     spreadsheet = making["settings"]["spreadsheet"]
     total = store.count()
     kinds = store.kinds()
-    with Output(out, classifier.labels, columns=kinds, spreadsheet=spreadsheet, overwrite=True) as output:
-        for number, stored in enumerate(store):
-            if number % _REPORT_EVERY == 0:
-                report(number / total)
-            if stored.is_skipped:
-                output.skip(tally.skip(json.loads(stored.line)))
+    gone_through = 0
+
+    def documents() -> Iterator[Stored]:
+        nonlocal gone_through
+        for stored in store:
+            if gone_through % _REPORT_EVERY == 0:
+                report(gone_through / total / (2 if is_folder(out) else 1))
+            gone_through += 1
+            yield stored
+
+    output: Output
+    if is_folder(out):
+        # Each part says what all of them hold, which has to be known before the first is written.
+        whole, digest = (
+            _Tally(classifier.labels),
+            hashlib.blake2b(json.dumps(making).encode(), digest_size=16),
+        )
+        for stored in documents():
+            digest.update(f"{stored.is_skipped:d}{stored.line}\n".encode())
+            whole.take(stored)
+        holds = whole.provenance(making, ignored)
+        output = FolderOutput(
+            out, classifier.labels, holds, digest.hexdigest(), columns=kinds, overwrite=True
+        )
+    else:
+        output = Output(out, classifier.labels, columns=kinds, spreadsheet=spreadsheet, overwrite=True)
+    tally = _Tally(classifier.labels)
+    with output:
+        for stored in documents():
+            taken = tally.take(stored)
+            if isinstance(taken, Skipped):
+                output.skip(taken)
             else:
-                scored = parse_line(stored.line)
-                tally.add(scored)
-                output.write(scored, stored.line)
+                output.write(taken, stored.line)
         provenance = tally.provenance(making, ignored)
         output.commit(provenance)
     store.remove()
@@ -323,7 +358,14 @@ class _Tally:
         self._heaps: dict[str, list[tuple[float, int, Highlight]]] = {label: [] for label in labels}
         self._order = count(0, -1)
 
-    def add(self, scored: ScoredDocument) -> None:
+    def take(self, stored: Stored) -> ScoredDocument | Skipped:
+        if stored.is_skipped:
+            return self._skip(json.loads(stored.line))
+        scored = parse_line(stored.line)
+        self._add(scored)
+        return scored
+
+    def _add(self, scored: ScoredDocument) -> None:
         document = scored.document
         self._documents += 1
         self._sentences += len(scored.sentences)
@@ -339,7 +381,7 @@ class _Tally:
                 if len(self._heaps[stance.label]) > _STRONGEST:
                     heapq.heappop(self._heaps[stance.label])
 
-    def skip(self, values: Mapping[str, Any]) -> Skipped:
+    def _skip(self, values: Mapping[str, Any]) -> Skipped:
         skipped = Skipped(values["document"], values["reason"])
         self._skipped_count += 1
         if len(self._skipped) < _SKIPPED_NAMED:

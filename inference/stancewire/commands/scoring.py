@@ -42,7 +42,12 @@ def score(
             help="Articles, tables of them, archives, or folders of these; - is what comes on standard input."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .csv or .parquet.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            help="The file to write: .jsonl, .csv, .parquet; or scores/, a folder of .parquet."
+        ),
+    ],
     model: Model = None,
     sha256: Sha256 = None,
     resume: Annotated[
@@ -84,10 +89,12 @@ def score(
 
     Exit code 1: finished, but documents were skipped.
     """
+    from stancewire.outputs import parse_out
     from stancewire.rows import RowOptions
     from stancewire.scoring import score_paths
     from stancewire.summary import printable, summary_table
 
+    place = parse_out(out)
     classifier = load_classifier(
         model,
         threads,
@@ -102,7 +109,7 @@ def score(
             result = score_paths(
                 classifier,
                 paths,
-                out,
+                place,
                 overwrite=overwrite,
                 resume=resume,
                 any_language=any_language,
@@ -115,7 +122,7 @@ def score(
             "stancewire: interrupted; the same command goes on where it stood", markup=False
         )
         raise typer.Exit(130) from None
-    written = f"Written to {printable(str(out))}"
+    written = f"Written to {printable(str(place))}"
     if quiet:
         counts = f"{result.documents} documents, {result.sentences} sentences, {result.skipped_count} skipped"
         make_console().print(f"{written}: {counts}.", markup=False, highlight=False, soft_wrap=True)
@@ -175,7 +182,7 @@ def predict(
 
 @polite
 def info(
-    out: Annotated[Path, typer.Argument(help="A file that `stancewire score` wrote, or a model folder.")],
+    out: Annotated[Path, typer.Argument(help="What `stancewire score` wrote, or a model folder.")],
     sha256: Sha256 = None,
     as_json: Json = False,
 ) -> None:
@@ -183,9 +190,10 @@ def info(
     from dataclasses import asdict
 
     from stancewire.manifest import read_manifest
+    from stancewire.parts import part_paths
     from stancewire.provenance import read_provenance
 
-    if out.is_dir():
+    if out.is_dir() and not part_paths(out):
         manifest, digest = read_manifest(out, sha256)
         values = {**asdict(manifest), "digest": digest}
     elif sha256 is not None:
