@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stancewire.segmentation import Sentence, segment, split_sentences, unwrap
+from stancewire.segmentation import Sentence, _view, segment, split_sentences, unwrap
 
 BOUNDARIES = Path(__file__).parent / "data" / "boundaries.json"
 ARTICLES = Path(__file__).parents[2] / "shared" / "articles"  # a development set kept outside the repository
@@ -246,3 +246,20 @@ def test_boundaries_are_those_a_reader_marked(kind: str) -> None:
 
     assert expected
     assert 2 * hits / (found + expected) >= 0.95
+
+
+@given(st.text(st.characters(exclude_categories=()) | st.sampled_from("'\u2019\u2026\ud800\"\n a.")))
+def test_what_sentencex_sees_has_a_character_for_each_of_the_document(document):
+    assert len(_view(document)) == len(document)
+
+
+def test_the_first_character_of_a_document_counts():
+    assert segment("a. The minister denied it. He left.") == ["a. The minister denied it. ", "He left."]
+    assert segment("I\n\nThey left.") == ["I\n\n", "They left."]
+
+
+@pytest.mark.parametrize(("width", "pieces"), [(100, 1), (101, 4)])
+def test_lines_of_a_hundred_characters_are_wrapped_and_longer_ones_are_paragraphs(width, pieces):
+    line = "wwwwwwwww " * 9 + "w" * (width - 90)
+
+    assert len(segment("\n".join([line] * 4))) == pieces
