@@ -54,6 +54,11 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> None:
         raise FailedError(" ".join(map(str, command)))
 
 
+def told(*command: str) -> str:
+    """Run a command in the clone, and give what it says."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def uv(*arguments: str | Path, cwd: Path) -> None:
     """Run uv."""
     run(sys.executable, "-m", "uv", *arguments, "--quiet", cwd=cwd)
@@ -64,16 +69,13 @@ class Release:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        # Both by the commit that is the last one now, whatever comes meanwhile.
+        self.commit = told("git", "rev-parse", "HEAD")
+        self.epoch = told("git", "log", "-1", "--format=%ct", self.commit)
         self.tree = self._lay_out("tree")
         self.dist = place / "dist"
         self._build(self.tree, self.dist)
         (self.wheel,), (self.sdist,) = self.dist.glob("*.whl"), self.dist.glob("*.tar.gz")
-
-    @property
-    def epoch(self) -> str:
-        """The time of the last commit, in seconds, which is that of every file in the wheel."""
-        log = ["git", "log", "-1", "--format=%ct"]
-        return subprocess.run(log, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     def built(self) -> str:
         """Build the wheel again somewhere else, and compare."""
@@ -141,7 +143,7 @@ class Release:
 
     def _lay_out(self, name: str) -> Path:
         folder, archive = self.place / name, self.place / f"{name}.tar"
-        run("git", "archive", "-o", archive, "HEAD", cwd=ROOT)
+        run("git", "archive", "-o", archive, self.commit, cwd=ROOT)
         with tarfile.open(archive) as stream:
             stream.extractall(folder, filter="data")
         return folder
