@@ -65,6 +65,7 @@ fuzz: .venv-fuzz/installed ## throw inputs at what reads strangers' files, for M
 	.venv-fuzz/bin/python tests/fuzz/run.py --minutes $(MINUTES)
 
 mutants: .venv-dev/installed ## change the code that carries promises, a line at a time: which tests notice? (hours)
+	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt mutmut
 	.venv-dev/bin/python tools/mutants.py
 
 clean: ## remove what the targets made
