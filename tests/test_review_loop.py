@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-from conftest import config_values
+from conftest import config_values, seed_rows
 
 pytest.importorskip("torch")
 
@@ -19,13 +20,12 @@ from stancewire.cli import app
 
 NAMES = ("minister", "general", "president", "union", "company", "spokesman", "ambassador", "mayor")
 ACTS = {
-    "the {} denied the reports about the port on {}.": "denial",
-    "the {} accused the government of lying on {}.": "accusation",
-    "the {} warned that strikes will follow on {}.": "threat",
-    "the {} promised to protect the border on {}.": "reassurance",
-    "the {} opened a new school on {}.": None,
+    "denied": "denial",
+    "accused": "accusation",
+    "warned": "threat",
+    "promised": "reassurance",
+    "opened": None,
 }
-DAYS = ("monday", "friday")
 
 
 def run(*arguments):
@@ -36,7 +36,7 @@ def run(*arguments):
 
 def truth(text: str) -> set[str]:
     """Say what a coder says, who goes by the verb."""
-    return {label for form, label in ACTS.items() if label and form.split()[2] in text}
+    return {label for verb, label in ACTS.items() if label and f" {verb} " in text}
 
 
 def answer(tasks: Path, done: Path) -> Path:
@@ -54,11 +54,16 @@ def answer(tasks: Path, done: Path) -> Path:
 def test_corrected_sentences_come_out_right_after_training_on_them(tmp_path, tiny_model, tiny_encoder):
     articles, corpus = tmp_path / "articles", tmp_path / "my-corpus"
     articles.mkdir()
-    for name in NAMES:
-        text = " ".join(form.format(name, day).capitalize() for day in DAYS for form in ACTS)
-        (articles / f"{name}.txt").write_text(text, encoding="utf-8")
+    # No two sentences are alike but for the verbs: those that are get passed over.
+    words = sorted({word for row in seed_rows("train", 160) for word in re.findall("[a-z]{4,}", row["text"])})
+    for number, name in enumerate(NAMES):
+        sentences = [
+            f"The {name} {verb} {' '.join(words[(number * len(ACTS) + act) :: 40][:5])}."
+            for act, verb in enumerate(ACTS)
+        ]
+        (articles / f"{name}.txt").write_text(" ".join(sentences), encoding="utf-8")
     values = config_values(
-        tiny_encoder, corpus, epochs=40, learning_rate=3e-3, early_stopping_patience=40, batch_size=8
+        tiny_encoder, corpus, epochs=20, learning_rate=3e-3, early_stopping_patience=20, batch_size=4
     )
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     scores, tasks = tmp_path / "scores.jsonl", tmp_path / "tasks.json"
