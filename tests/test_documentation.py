@@ -225,6 +225,8 @@ def articles(folder: Path) -> None:
     for day in range(1, 21):
         text = "\n\n".join(texts[day * 15 - 15 : day * 15])
         (folder / f"2024-07-{day:02}.txt").write_text(text, encoding="utf-8")
+    quarrel = "Russia accused Ukraine of shelling the bridge.\n\nUkraine denied that it had fired.\n"
+    (folder / "2024-06-30.txt").write_text(quarrel, encoding="utf-8")
 
 
 @pytest.fixture
@@ -251,9 +253,12 @@ def session(tmp_path, monkeypatch):
     for name in ("own.jsonl", "my-sample.jsonl", "dev.jsonl"):
         (tmp_path / name).write_text("\n".join(marked) + "\n", encoding="utf-8")
     (tmp_path / "my-corpus").mkdir()
-    rows = 'text,labels\n"The minister promised a bridge.",promise\n"It rained on the {}.",\n'
-    for split in ("train", "validation"):
-        (tmp_path / "my-corpus" / f"{split}.csv").write_text(rows.format(split), encoding="utf-8")
+    for split, promise, nothing in (
+        ("train", "The minister promised that the bridge would be open by May.", "It rained all week."),
+        ("validation", "No pensioner will lose a cent, the chancellor vowed.", "Nobody came to the fair."),
+    ):
+        rows = f'text,labels\n"{promise}",reassurance\n"{nothing}",\n'
+        (tmp_path / "my-corpus" / f"{split}.csv").write_text(rows, encoding="utf-8")
     (tmp_path / "my-actors.csv").write_text("pattern,actor,group\nGazprom,Gazprom,firm\n", encoding="utf-8")
 
     stand_ins = tmp_path / "stand-ins"
