@@ -9,5 +9,5 @@ from __future__ import annotations
 from typing import Final
 
 DIGESTS: Final = {
-    "stance-small": "14a85d354164a5b7224e558227c364833e3304025604c3ac70109e1a58606297",
+    "stance-small": "86cfc86de85cdca6cda780582aaee52022f82cd21346000a4926fadad25a6587",
 }
