@@ -303,7 +303,19 @@ def test_report_events_compare_and_info_read_a_folder_as_they_read_a_file(tmp_pa
 
 
 def test_the_python_api_takes_what_the_command_takes(tmp_path, folder):
-    theirs = {"paths", "model", "sha256", "quiet", "threads", "precision", "recall", "prior", "abstain"}
+    theirs = {
+        "paths",
+        "engine",
+        "ray_address",
+        "model",
+        "sha256",
+        "quiet",
+        "threads",
+        "precision",
+        "recall",
+        "prior",
+        "abstain",
+    }
     told: list[Progress] = []
     classifier = make_classifier()
 

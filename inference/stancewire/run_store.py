@@ -125,6 +125,12 @@ class RunStore:
             self.commit()
         self._next = 0
 
+    def fingerprint_of(self, name: str) -> str | None:
+        """Give the fingerprint of a document of that name which was read, or None."""
+        with self._lock, self._naming_faults():
+            found = self._one("SELECT fingerprint FROM reading WHERE name = ? ORDER BY key DESC", name)
+        return found[0] if found else None
+
     def admit(self, name: str, fingerprint: str | None) -> Place:
         """Give the next document its place, and a name that no other has; `fingerprint` says if it is known.
 

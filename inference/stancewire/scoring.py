@@ -151,14 +151,53 @@ def score_paths(
     `overwrite` nor `resume` is set; and for one that another model or other settings began where `overwrite`
     is not set.
     """
+    options = rows or RowOptions()
+    search = Search(paths, without=out)
+    refuse_columns(paths, options)
+    report = on_progress or (lambda progress: None)
+
+    def score(store: RunStore, making: Mapping[str, Any]) -> tuple[Progress, Mapping[str, int]]:
+        inputs = Inputs(search, options)
+        done = _score(classifier, inputs, _measure(search), store, any_language, report)
+        return done, dict(sorted((Counter(search.ignored) + inputs.ignored).items()))
+
+    return run_scoring(
+        classifier,
+        out,
+        score,
+        places=["standard input" if path == STANDARD_INPUT else os.path.abspath(path) for path in paths],
+        options=options,
+        any_language=any_language,
+        spreadsheet=spreadsheet,
+        overwrite=overwrite,
+        resume=resume,
+        report=report,
+    )
+
+
+def run_scoring(
+    classifier: StanceClassifier,
+    out: Path,
+    score: Callable[[RunStore, Mapping[str, Any]], tuple[Progress, Mapping[str, int]]],
+    *,
+    places: Sequence[str],
+    options: RowOptions,
+    any_language: bool,
+    overwrite: bool,
+    resume: bool,
+    report: Callable[[Progress], object],
+    spreadsheet: bool = False,
+) -> ScoringResult:
+    """Begin a run or go on with it, let `score` fill its store, and write the output.
+
+    `score` gets the store and what decides the bytes of the output, and returns how far it came and which
+    files it ignored, by suffix. Raises StancewireError as `score_paths` does.
+    """
     if resume and overwrite:
         raise StancewireError("--resume keeps what is there and --overwrite does not: give one of them")
     check_place(out, classifier.labels)
     if spreadsheet and out.suffix.lower() != ".csv":
         raise StancewireError(f"{out} is no CSV: what a spreadsheet would run is a question of .csv alone")
-    options = rows or RowOptions()
-    search = Search(paths, without=out)
-    refuse_columns(paths, options)
     settings = {
         "any_language": any_language,
         "max_bytes": options.max_bytes,
@@ -169,18 +208,14 @@ def score_paths(
         "prior": classifier.prior,
         "abstain": classifier.abstain,
     }
-    making = _making(classifier, settings)
-    report = on_progress or (lambda progress: None)
+    making = describe_making(classifier, settings)
     if not store_path(out).exists():
         _refuse_finished(out, overwrite=overwrite, resume=resume)
     with RunStore(store_path(out), out, anew=overwrite) as store:
         try:
             put_back(out)
-            _begin(store, out, making, paths, overwrite=overwrite, resume=resume)
-            inputs = Inputs(search, options)
-            size = _measure(search)
-            done = _score(classifier, inputs, size, store, any_language, report)
-            ignored = dict(sorted((Counter(search.ignored) + inputs.ignored).items()))
+            _begin(store, out, making, places, overwrite=overwrite, resume=resume)
+            done, ignored = score(store, making)
             return _write(
                 classifier,
                 store,
@@ -201,16 +236,15 @@ def _begin(
     store: RunStore,
     out: Path,
     making: Mapping[str, Any],
-    paths: Sequence[Path],
+    places: Sequence[str],
     *,
     overwrite: bool,
     resume: bool,
 ) -> None:
     begun = None if store.is_empty else store.begun
-    places = ["standard input" if path == STANDARD_INPUT else os.path.abspath(path) for path in paths]
     changed: list[str] = []
     if begun is not None:
-        changed = _differences(begun["making"], making)
+        changed = differences(begun["making"], making)
         if begun["paths"] != places:
             changed.append(f"paths were {_listed(begun['paths'])}, are {_listed(places)}")
         if overwrite and (changed or not begun["overwrites"]):
@@ -234,7 +268,7 @@ def _begin(
         store.begin(values)
     else:
         earlier = read_provenance(out)
-        _refuse_changed(out, "finished", _differences(_made(earlier), making))
+        _refuse_changed(out, "finished", differences(_made(earlier), making))
         store.clear()
         store.begin({**values, "is_whole": False})
         spreadsheet = making["settings"]["spreadsheet"]
@@ -264,22 +298,35 @@ def _score(
     store.start_over()
     with closing(read_groups(inputs, any_language, store.admit)) as groups:
         for group in groups:
-            flat = [sentence for reading in group for sentence in reading.sentences]
-            scored = cache.score(flat, GROUP_SENTENCES, tell)
-            rest = iter(scored)
-            for reading in group:
-                if not reading.place.is_known:
-                    stored = _stored(reading, tuple(islice(rest, len(reading.sentences))))
+            for reading, stored in score_group(group, cache, tell):
+                if stored is not None:
                     store.put(reading.place, reading.fingerprint, stored)
             store.commit()
             documents += len(group)
-            sentences += len(scored)
+            sentences += sum(len(reading.sentences) for reading in group)
             consumed = group[-1].consumed
             tell(0)
     return Progress(documents, sentences, 1.0)
 
 
-def _stored(reading: Reading, sentences: tuple[ScoredSentence, ...]) -> Stored:
+def score_group(
+    group: Sequence[Reading], cache: SentenceCache, on_progress: Callable[[int], object]
+) -> Iterator[tuple[Reading, Stored | None]]:
+    """Score documents that were read, and give each with what is to be kept of it, None if it is known.
+
+    `on_progress` is told how many of their sentences are scored.
+    """
+    flat = [sentence for reading in group for sentence in reading.sentences]
+    rest = iter(cache.score(flat, GROUP_SENTENCES, on_progress))
+    for reading in group:
+        if reading.place.is_known:
+            yield reading, None
+        else:
+            yield reading, store_reading(reading, tuple(islice(rest, len(reading.sentences))))
+
+
+def store_reading(reading: Reading, sentences: tuple[ScoredSentence, ...]) -> Stored:
+    """Make what is kept of a document: its line, or why it was skipped."""
     document, language = reading.document, reading.language
     if reading.reason is None and document is not None and language is not None:
         line = to_line(ScoredDocument(document, language, sentences))
@@ -414,8 +461,8 @@ class _Tally:
         )
 
 
-def _making(classifier: StanceClassifier, settings: Mapping[str, Any]) -> dict[str, Any]:
-    # What decides the bytes of an output, but for the documents; as it comes back from JSON, to be compared.
+def describe_making(classifier: StanceClassifier, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what decides the bytes of an output, but for the documents; as it comes back from JSON."""
     making = {
         "stancewire": __version__,
         "model": classifier.manifest.name,
@@ -435,7 +482,8 @@ def _made(provenance: Provenance) -> dict[str, Any]:
     return values
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two that decide the bytes of an output."""
     if before["digest"] != now["digest"]:
         models = [f"{made['model']} ({made['digest'][:8]})" for made in (before, now)]
         changed = [f"the model was {models[0]}, is {models[1]}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,16 +37,14 @@ if TYPE_CHECKING:
 @polite
 def score(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             help="Articles, tables of them, archives, or folders of these; - is what comes on standard input."
         ),
     ],
     out: Annotated[
         str,
-        typer.Option(
-            help="The file to write: .jsonl, .csv, .parquet; or scores/, a folder of .parquet."
-        ),
+        typer.Option(help="The file to write: .jsonl, .csv, .parquet; or scores/, a folder of .parquet."),
     ],
     model: Model = None,
     sha256: Sha256 = None,
@@ -84,6 +82,12 @@ def score(
     recall: Recall = None,
     prior: Prior = None,
     abstain: Abstain = None,
+    engine: Annotated[
+        str, typer.Option(help="Where it is done: local, or ray, on many machines (docs/cluster.md).")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="The Ray cluster that is there; without, one on this machine alone.")
+    ] = None,
 ) -> None:
     """Score articles into one file. A run that was cut short goes on where it stood.
 
@@ -94,35 +98,52 @@ def score(
     from stancewire.scoring import score_paths
     from stancewire.summary import printable, summary_table
 
-    place = parse_out(out)
-    classifier = load_classifier(
-        model,
-        threads,
-        sha256=sha256,
-        precision=precision,
-        recall=recall,
-        prior=parse_shares(prior),
-        abstain=abstain,
-    )
+    _check_engine(engine, [*paths, out], ray_address, threads)
+    asked: dict[str, Any] = {
+        "sha256": sha256,
+        "precision": precision,
+        "recall": recall,
+        "prior": parse_shares(prior),
+        "abstain": abstain,
+    }
+    classifier = load_classifier(model, threads, **asked)
+    rows = RowOptions(text_column, id_column, date_column, round(max_document * 1e6))
     try:
         with _scoring_progress(quiet=quiet) as on_progress:
-            result = score_paths(
-                classifier,
-                paths,
-                place,
-                overwrite=overwrite,
-                resume=resume,
-                any_language=any_language,
-                rows=RowOptions(text_column, id_column, date_column, round(max_document * 1e6)),
-                spreadsheet=spreadsheet,
-                on_progress=on_progress,
-            )
+            if engine == "ray":
+                from stancewire.engines.ray import score_with_ray
+
+                result = score_with_ray(
+                    classifier,
+                    paths,
+                    out,
+                    {"model": model, **asked},
+                    address=ray_address,
+                    overwrite=overwrite,
+                    resume=resume,
+                    any_language=any_language,
+                    rows=rows,
+                    spreadsheet=spreadsheet,
+                    on_progress=on_progress,
+                )
+            else:
+                result = score_paths(
+                    classifier,
+                    [Path(path) for path in paths],
+                    parse_out(out),
+                    overwrite=overwrite,
+                    resume=resume,
+                    any_language=any_language,
+                    rows=rows,
+                    spreadsheet=spreadsheet,
+                    on_progress=on_progress,
+                )
     except KeyboardInterrupt:
         make_console(stderr=True).print(
             "stancewire: interrupted; the same command goes on where it stood", markup=False
         )
         raise typer.Exit(130) from None
-    written = f"Written to {printable(str(place))}"
+    written = f"Written to {printable(out)}"
     if quiet:
         counts = f"{result.documents} documents, {result.sentences} sentences, {result.skipped_count} skipped"
         make_console().print(f"{written}: {counts}.", markup=False, highlight=False, soft_wrap=True)
@@ -204,6 +225,21 @@ def info(
         write_json(values)
     else:
         show_json(values)
+
+
+def _check_engine(engine: str, places: list[str], ray_address: str | None, threads: int | None) -> None:
+    if engine not in ("local", "ray"):
+        raise StancewireError(f"--engine {engine}: should be local or ray")
+    if engine == "ray" and threads is not None:
+        raise StancewireError(
+            "--threads is of one machine: each worker of Ray has one thread, on its own processor"
+        )
+    if engine == "local":
+        if ray_address is not None:
+            raise StancewireError("--ray-address is of --engine ray")
+        for place in places:
+            if "://" in place:
+                raise StancewireError(f"{place} is on another machine: add --engine ray")
 
 
 def _print_predictions(predictions: list[Prediction]) -> None:

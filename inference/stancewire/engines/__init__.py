@@ -1,0 +1,1 @@
+"""Where documents are scored, if not in this process: `ray` is a cluster."""
