@@ -105,7 +105,7 @@ def as_encoder(folder: str | Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """
     with tempfile.TemporaryDirectory(prefix="stancewire-") as beside:
         trained_on = f"what the card of {folder} says, from whose weights the training went on"
-        values = {"name": str(folder), "trained_on": trained_on}
+        values: dict[str, str | None] = {"name": str(folder), "trained_on": trained_on}
         values |= dict.fromkeys(("revision", "sha256", "layers", "pieces"))
         overrides = tuple(f"encoder.{key}={json.dumps(value)}" for key, value in values.items())
         yield write_transformers(folder, Path(beside) / "start"), overrides

@@ -138,12 +138,16 @@ def _set_dropout(encoder: PreTrainedConfig, rate: float) -> None:
 
 def _take_over(model: StanceForSequenceClassification, source: StanceForSequenceClassification) -> None:
     model.encoder.load_state_dict(source.encoder.state_dict())
-    rows = {label: row for row, label in source.config.id2label.items()}
-    for row, label in model.config.id2label.items():
+    rows = {label: row for row, label in _labels(source)}
+    for row, label in _labels(model):
         if label in rows:
             _copy_rows(model.classifier, row, source.classifier, rows[label], 1)
             if model.span_classifier is not None and source.span_classifier is not None:
                 _copy_rows(model.span_classifier, row, source.span_classifier, rows[label], POINTERS)
+
+
+def _labels(model: StanceForSequenceClassification) -> list[tuple[int, str]]:
+    return [(int(row), str(label)) for row, label in (model.config.id2label or {}).items()]
 
 
 @torch.no_grad()

@@ -119,7 +119,9 @@ def _keep_layers(model: PreTrainedModel, folder: Path, count: int | None) -> Non
 
 
 def _rows(embeddings: Any, rows: list[int]) -> torch.nn.Embedding:
-    kept = torch.nn.Embedding.from_pretrained(embeddings.weight[rows].detach().clone(), freeze=False)
+    kept: torch.nn.Embedding = torch.nn.Embedding.from_pretrained(
+        embeddings.weight[rows].detach().clone(), freeze=False
+    )
     # The padding token is a special one, and these stay in order; encoders number it 0 or 1.
     kept.padding_idx = None if embeddings.padding_idx is None else rows.index(embeddings.padding_idx)
     return kept
