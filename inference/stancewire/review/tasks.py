@@ -98,7 +98,7 @@ def check_place(out: Path, labels: Sequence[str], *, overwrite: bool) -> None:
 
 
 def party_name(label: str, role: str) -> str:
-    """Name the span of a party: `threat: source`."""
+    """Name the span of a party: `LABEL: source`."""
     return f"{label}: {role}"
 
 
