@@ -117,6 +117,30 @@ def test_an_output_elsewhere_is_replaced_only_when_asked_for(
     assert contents(tmp_path / "far") == whole
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("mine", "mine is there and is no folder of scores"),
+        ("mine/thesis.docx", "thesis.docx cannot be written"),
+        ("scores.csv", "scores.csv should have no suffix"),
+    ],
+)
+def test_what_lies_elsewhere_and_is_no_scores_is_never_deleted(
+    classifier, model, folder, tmp_path, in_process, monkeypatch, out, message, overwrite
+):
+    monkeypatch.chdir(tmp_path)
+    thesis = tmp_path / "mine" / "thesis.docx"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+
+    with pytest.raises(StancewireError, match=message):
+        score(classifier, model, [folder.as_uri()], (tmp_path / out).as_uri(), overwrite=overwrite)
+
+    assert thesis.read_text() == "years of work"
+    assert in_process == []
+
+
 def test_a_run_that_was_cut_short_goes_on_and_scores_no_file_twice(
     classifier, model, folder, tmp_path, whole, in_process, monkeypatch
 ):

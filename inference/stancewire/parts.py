@@ -22,12 +22,17 @@ def part_name(number: int) -> str:
     return f"part-{number:05}.parquet"
 
 
+def is_part(name: str) -> bool:
+    """Tell whether a file is a part, by its name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def part_paths(folder: Path) -> list[Path]:
     """List the parts of a folder in order."""
-    found = (path for path in folder.glob("part-*.parquet") if _NAME.fullmatch(path.name))
+    found = (path for path in folder.glob("part-*.parquet") if is_part(path.name))
     return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def holds_others(folder: Path) -> bool:
     """Tell whether anything but parts lies in a folder."""
-    return any(_NAME.fullmatch(path.name) is None for path in folder.iterdir())
+    return not all(is_part(path.name) for path in folder.iterdir())

@@ -26,10 +26,10 @@ from stancewire.classifier import StanceClassifier
 from stancewire.documents import Skipped, Source
 from stancewire.engines.listing import REMOTE, RemoteFile, list_files, open_system
 from stancewire.errors import StancewireError
-from stancewire.formats import to_line
+from stancewire.formats import FORMATS, to_line
 from stancewire.inputs import Inputs
 from stancewire.outputs import parse_out, store_path
-from stancewire.parts import part_paths
+from stancewire.parts import is_part, part_paths
 from stancewire.provenance import errors_path, read_provenance
 from stancewire.reading import Reading, read_groups
 from stancewire.rereading import parse_line
@@ -79,11 +79,12 @@ def score_with_ray(
     is_remote = REMOTE in out
     place = _staging(out) if is_remote else parse_out(out)
     if is_remote:
+        holds_parts = _check_far_place(out)
         if resume:
             raise StancewireError("--resume adds to an output on this machine: score into another folder")
         if part_paths(place) and not store_path(place).exists() and not overwrite:
             return _copy_out(place, out, None)
-        if _holds_parts(out) and not overwrite and not store_path(place).exists():
+        if holds_parts and not overwrite and not store_path(place).exists():
             raise StancewireError(f"{out} is already there: --overwrite (overwrite=True) starts anew")
     options = rows or RowOptions()
     listing = list_files(paths, out)
@@ -328,12 +329,20 @@ def _staging(out: str) -> Path:
     return Path(f".stancewire-{blake2b(out.rstrip('/').encode(), digest_size=4).hexdigest()}") / "scores"
 
 
-def _holds_parts(out: str) -> bool:
+def _check_far_place(out: str) -> bool:
+    # As `check_place` does here: what is copied takes the place of all that is there.
     from pyarrow import fs
 
     system, path = open_system(out)
-    found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return any(PurePosixPath(info.path).suffix == ".parquet" for info in found)
+    if PurePosixPath(path).suffix.lower() in FORMATS:
+        raise StancewireError(f"{out} should have no suffix: on another machine it is a folder of parts")
+    try:
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    except OSError as error:
+        raise StancewireError(f"{out} cannot be written: {error}") from None
+    if not all(is_part(info.base_name) for info in found):
+        raise StancewireError(f"{out} is there and is no folder of scores: give them a folder of their own")
+    return bool(found)
 
 
 def _copy_out(place: Path, out: str, result: ScoringResult | None) -> ScoringResult:
