@@ -213,6 +213,8 @@ def test_addresses_are_listed_as_folders_are(folder, tmp_path):
     (own / "part-00000.parquet").write_bytes(b"PAR1")
     (folder / "old.csv").write_text("a")
     (folder / "old.csv.meta.json").write_text("{}")
+    (folder / "scores.errors.jsonl").write_text("{}")
+    (folder / "scores.txt").write_text(TEXT)
 
     near = list_files([str(folder)], str(own))
     far = list_files([folder.as_uri()], own.as_uri())

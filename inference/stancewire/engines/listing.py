@@ -124,6 +124,6 @@ def _list_remote(address: str, is_prefixed: bool, without: str, ignored: Counter
 
 
 def _is_output(path: str, output: str | None, files: dict[str, int]) -> bool:
-    if output is not None and (path == output or path.startswith((f"{output}/", f"{output}."))):
+    if output is not None and (path == output or path.startswith(f"{output}/")):
         return True
     return f"{path}{META_SUFFIX}" in files or path.endswith(ERRORS_SUFFIX)
