@@ -191,17 +191,19 @@ def test_parts_that_are_whole_are_not_written_again(tmp_path, folder, whole, mon
     assert contents(out) == whole
 
 
-def test_parts_of_what_has_changed_since_are_written_again(tmp_path, folder, monkeypatch):
+@pytest.mark.parametrize(("name", "text"), [("2024-01-01.txt", article(99)), ("ignored.pdf", "%PDF")])
+def test_parts_of_what_has_changed_since_are_written_again(tmp_path, folder, monkeypatch, name, text):
     out = tmp_path / "scores"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", stop_at(os.replace, 3))
         score_paths(make_classifier(), [folder], out)
-    corpus(folder, **{"2024-01-01": article(99)})
+    (folder / name).write_text(text)
 
     score_paths(make_classifier(), [folder], out)
     score_paths(make_classifier(), [folder], tmp_path / "fresh")
 
     assert contents(out) == contents(tmp_path / "fresh")
+    assert read_provenance(out).documents == DOCUMENTS
 
 
 def test_an_old_folder_that_was_moved_away_is_put_back(tmp_path, folder, monkeypatch):

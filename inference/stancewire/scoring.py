@@ -368,7 +368,7 @@ def _write(
         # Each part says what all of them hold, which has to be known before the first is written.
         whole, digest = (
             _Tally(classifier.labels),
-            hashlib.blake2b(json.dumps(making).encode(), digest_size=16),
+            hashlib.blake2b(json.dumps([making, ignored]).encode(), digest_size=16),
         )
         for stored in documents():
             digest.update(f"{stored.is_skipped:d}{stored.line}\n".encode())
