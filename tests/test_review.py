@@ -507,6 +507,39 @@ def test_words_typed_into_a_spreadsheet_are_found_or_said(tmp_path, words, said)
     assert [one.sentence.stances[0].source for one in read.answers] == ([] if said else [words.split("#")[0]])
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("text,suggested,labels", "One.,,ok", "'ok' is what was suggested, and nothing was"),
+        ("text,labels", "One.,OK", "'ok' is what was suggested, and nothing was"),
+        ("labels,text", "threat", "there is no text"),
+        ("text,labels", " ,threat", "there is no text"),
+    ],
+)
+def test_an_answer_that_says_nothing_is_a_fault(tmp_path, header, row, said):
+    read = read_answers([sheet(tmp_path / "t.csv", header, row)])
+
+    assert [said in fault.what for fault in read.faults] == [True]
+    assert read.answers == ()
+
+
+def test_none_is_none_as_a_spreadsheet_writes_it(tmp_path):
+    (one,) = read_answers([sheet(tmp_path / "t.csv", "text,labels", "One.,None")]).answers
+
+    assert one.sentence.labels == frozenset()
+
+
+def test_files_of_one_name_that_differ_are_worth_a_look(tmp_path):
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "bob").mkdir()
+    ann = sheet(tmp_path / "ann" / "tasks.csv", "text,labels", "One.,threat", "Two.,none")
+    bob = sheet(tmp_path / "bob" / "tasks.csv", "text,labels", "One.,none", "Two.,none")
+
+    (warning,) = read_answers([ann, bob]).warnings
+
+    assert f"tasks said otherwise in {ann}, line 2: this counts" in warning.what
+
+
 def test_a_sentence_that_was_changed_on_the_way_is_a_fault(tmp_path):
     key = sentence_key("a.txt", TEXT)
     path = label_studio(tmp_path / "a.json", annotation(), text=TEXT.replace("tankers", "ships"), key=key)

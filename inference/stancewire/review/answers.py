@@ -76,6 +76,7 @@ def read_answers(files: Sequence[Path]) -> Answers:
 class _Reader:
     def __init__(self) -> None:
         self._answers: list[Answer] = []
+        self._said: dict[tuple[str, str], AnnotatedSentence] = {}
         self._faults: list[Finding] = []
         self._warnings: list[Finding] = []
         self._unanswered = 0
@@ -104,6 +105,9 @@ class _Reader:
 
     def _add(self, file: Path, line: int, given: _Answered) -> None:
         text = given.text
+        if not text.strip():
+            self._fault(file, line, "there is no text")
+            return
         try:
             stances = tuple(_stances(given, lambda what: self._warn(file, line, what)))
         except _Row as fault:
@@ -116,6 +120,10 @@ class _Reader:
         sentence = AnnotatedSentence(
             _LINE_BREAK.sub(" ", text), stances, given.document or None, file=str(file), line=line
         )
+        before = self._said.setdefault((key, given.annotator), sentence)
+        if before.labels != sentence.labels and (before.file, before.line) != (str(file), line):
+            where = f"{before.file}, line {before.line}"
+            self._warn(file, line, f"{given.annotator} said otherwise in {where}: this counts")
         self._answers.append(Answer(key, given.annotator, sentence))
 
     def _label_studio(self, file: Path, raw: bytes) -> Iterator[tuple[int, list[_Answered]]]:
@@ -164,7 +172,11 @@ class _Reader:
             if not any(cells):
                 continue
             row = dict(zip(columns, map(unguard, cells), strict=False))
-            answered = _spreadsheet_answer(row, file.stem)
+            try:
+                answered = _spreadsheet_answer(row, file.stem)
+            except _Row as fault:
+                self._fault(file, number, str(fault))
+                continue
             yield number, [] if answered is None else [answered]
 
     def _fault(self, file: Path, line: int, what: str) -> None:
@@ -271,10 +283,12 @@ def _spreadsheet_answer(row: Mapping[str, str], annotator: str) -> _Answered | N
     answer = row.get("labels", "").strip()
     if not answer:
         return None
-    if answer.casefold() == AS_SUGGESTED and row.get("suggested"):
-        answer = row["suggested"]
-    text = row["text"]
-    labels = [label.strip() for label in answer.split(";") if label.strip() and label.strip() != NO_STANCE]
+    if answer.casefold() == AS_SUGGESTED:
+        answer = row.get("suggested", "").strip()
+        if not answer:
+            raise _Row(f"{AS_SUGGESTED!r} is what was suggested, and nothing was: write the labels, or none")
+    text = row.get("text", "")
+    labels = [label for label in map(str.strip, answer.split(";")) if label.casefold() not in ("", NO_STANCE)]
     spans, by_writer = [], set()
     for column, cell in row.items():
         named = _PARTY_COLUMNS.fullmatch(column)
