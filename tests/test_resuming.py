@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from arithmetic import ArithmeticRuntime, corpus, make_classifier
+from arithmetic import LABELS, ArithmeticRuntime, corpus, make_classifier
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +27,7 @@ from stancewire.errors import StancewireError
 from stancewire.outputs import store_path
 from stancewire.provenance import errors_path, meta_path
 from stancewire.rereading import reread
+from stancewire.scores import read_scores
 from stancewire.scoring import Progress, score_paths
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
@@ -306,6 +307,19 @@ def test_csv_for_spreadsheets_is_added_to_as_well(tmp_path, runtime):
         score_paths(make_classifier(), [folder], out, resume=True)
     with pytest.raises(StancewireError, match=r"o\.jsonl is no CSV"):
         score_paths(make_classifier(), [folder], tmp_path / "o.jsonl", spreadsheet=True)
+
+
+def test_csv_for_spreadsheets_is_read_as_any_other_form(tmp_path):
+    folder = corpus(
+        tmp_path / "in", one="=1+1 is what he said on Monday to them.", two="'=1 she answered him."
+    )
+    guarded, lines = tmp_path / "o.csv", tmp_path / "o.jsonl"
+    score_paths(make_classifier(), [folder], guarded, spreadsheet=True)
+    score_paths(make_classifier(), [folder], lines)
+
+    read = [[text.sentences for text in read_scores(out, LABELS)] for out in (guarded, lines)]
+
+    assert read[0] == read[1]
 
 
 def test_resume_starts_where_nothing_is(tmp_path, folder):

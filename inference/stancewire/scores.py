@@ -19,7 +19,9 @@ from stancewire.classifier import Stance
 from stancewire.errors import StancewireError
 from stancewire.formats import PROBABILITY_PREFIX, column_names
 from stancewire.parts import part_paths
+from stancewire.provenance import meta_path, read_provenance
 from stancewire.spans import SourceKind, Span
+from stancewire.spreadsheet import unguard
 
 _SOURCE_KINDS: Final[Mapping[str, SourceKind]] = {"span": "span", "author": "author"}
 _ROWS_AT_A_TIME = 4_096
@@ -126,7 +128,15 @@ def _read_csv(path: Path, labels: Sequence[str]) -> Iterator[ScoredText]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, strict=True)
-        yield from _from_rows(path, reader, labels, lambda: f"line {reader.line_num}")
+        rows: Iterator[dict[str, Any]] = reader
+        if _is_guarded(path):
+            rows = ({unguard(name): unguard(cell) for name, cell in row.items()} for row in reader)
+        yield from _from_rows(path, rows, labels, lambda: f"line {reader.line_num}")
+
+
+def _is_guarded(path: Path) -> bool:
+    # A guarded cell cannot be told from one that began with an apostrophe; what does not say is not guarded.
+    return meta_path(path).exists() and bool(read_provenance(path).settings.get("spreadsheet"))
 
 
 def _read_parquet(path: Path, labels: Sequence[str]) -> Iterator[ScoredText]:
