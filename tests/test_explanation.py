@@ -345,6 +345,19 @@ def test_an_index_that_was_changed_is_refused_with_a_sentence(index, model, chan
         model.explain("deny", index=index)
 
 
+def test_an_index_with_vectors_of_another_width_is_refused(index, model):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(index)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array([1] * len(table) * 7, pa.int8()), 7)
+    changed = table.set_column(table.schema.get_field_index("vector"), "vector", vectors)
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), index)
+
+    with pytest.raises(StancewireError, match="has vectors of 7 figures"):
+        model.explain("deny", index=index)
+
+
 def test_an_index_is_not_overwritten_unasked(model, corpus, index):
     with pytest.raises(StancewireError, match="already there"):
         build_index(model, corpus, index)

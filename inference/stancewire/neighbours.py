@@ -84,7 +84,15 @@ class NeighbourIndex:
         return int(self._vectors.shape[1])
 
     def nearest(self, vector: NDArray[np.float32], count: int) -> tuple[Neighbour, ...]:
-        """Find the nearest sentences of a vector `[width]`, the nearest first, of equals the earlier."""
+        """Find the nearest sentences of a vector `[width]`, the nearest first, of equals the earlier.
+
+        Raises StancewireError for a vector of another width.
+        """
+        if len(vector) != self.width:
+            raise StancewireError(
+                f"the index of {self.corpus} has vectors of {self.width} figures, not {len(vector)}: "
+                "make one with stancewire index CORPUS --model FOLDER"
+            )
         similarities = self._vectors @ vector
         order = np.argsort(-similarities, kind="stable")[:count]
         return tuple(
