@@ -183,6 +183,23 @@ def test_a_copy_that_was_cut_short_is_copied_by_the_same_command(
     assert contents(tmp_path / "far") == whole
 
 
+def test_another_command_does_not_copy_what_an_earlier_one_scored(
+    classifier, model, folder, tmp_path, in_process, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    out = (tmp_path / "far").as_uri()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(engine, "_copy_out", interrupt)
+        score(classifier, model, [folder.as_uri()], out)
+    other = corpus(tmp_path / "other", z=TEXT)
+
+    with pytest.raises(StancewireError, match="not copied yet, and was made otherwise: setting any_language"):
+        score(classifier, model, [folder.as_uri()], out, any_language=False)
+    result = score(classifier, model, [other.as_uri()], out)
+
+    assert result.documents == 1
+
+
 def interrupt(*arguments: object) -> None:
     raise KeyboardInterrupt
 

@@ -198,17 +198,7 @@ def run_scoring(
     check_place(out, classifier.labels)
     if spreadsheet and out.suffix.lower() != ".csv":
         raise StancewireError(f"{out} is no CSV: what a spreadsheet would run is a question of .csv alone")
-    settings = {
-        "any_language": any_language,
-        "max_bytes": options.max_bytes,
-        "text_column": options.text_column,
-        "id_column": options.id_column,
-        "date_column": options.date_column,
-        "spreadsheet": spreadsheet,
-        "prior": classifier.prior,
-        "abstain": classifier.abstain,
-    }
-    making = describe_making(classifier, settings)
+    making = describe_making(classifier, describe_settings(classifier, options, any_language, spreadsheet))
     if not store_path(out).exists():
         _refuse_finished(out, overwrite=overwrite, resume=resume)
     with RunStore(store_path(out), out, anew=overwrite) as store:
@@ -250,7 +240,7 @@ def _begin(
         if overwrite and (changed or not begun["overwrites"]):
             begun = None
     if begun is not None and begun["is_whole"]:
-        _refuse_changed(out, "unfinished", changed)
+        refuse_changed(out, "unfinished", changed)
         if begun["replaces"]:
             _refuse_finished(out, overwrite=overwrite, resume=resume)
         return
@@ -268,7 +258,7 @@ def _begin(
         store.begin(values)
     else:
         earlier = read_provenance(out)
-        _refuse_changed(out, "finished", differences(_made(earlier), making))
+        refuse_changed(out, "finished", differences(making_of(earlier), making))
         store.clear()
         store.begin({**values, "is_whole": False})
         spreadsheet = making["settings"]["spreadsheet"]
@@ -461,6 +451,22 @@ class _Tally:
         )
 
 
+def describe_settings(
+    classifier: StanceClassifier, options: RowOptions, any_language: bool, spreadsheet: bool
+) -> dict[str, Any]:
+    """Give the settings that an output says it was made with."""
+    return {
+        "any_language": any_language,
+        "max_bytes": options.max_bytes,
+        "text_column": options.text_column,
+        "id_column": options.id_column,
+        "date_column": options.date_column,
+        "spreadsheet": spreadsheet,
+        "prior": classifier.prior,
+        "abstain": classifier.abstain,
+    }
+
+
 def describe_making(classifier: StanceClassifier, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Say what decides the bytes of an output, but for the documents; as it comes back from JSON."""
     making = {
@@ -476,7 +482,8 @@ def describe_making(classifier: StanceClassifier, settings: Mapping[str, Any]) -
     return values
 
 
-def _made(provenance: Provenance) -> dict[str, Any]:
+def making_of(provenance: Provenance) -> dict[str, Any]:
+    """Give what `describe_making` said when an output was made."""
     names = ("stancewire", "model", "digest", "labels", "thresholds", "settings", "libraries")
     values: dict[str, Any] = json.loads(json.dumps({name: getattr(provenance, name) for name in names}))
     return values
@@ -508,7 +515,8 @@ def _listed(paths: Sequence[str]) -> str:
     return ", ".join(paths[:3]) + more
 
 
-def _refuse_changed(out: Path, state: str, changed: Sequence[str]) -> None:
+def refuse_changed(out: Path | str, state: str, changed: Sequence[str]) -> None:
+    """Raise StancewireError for an output of which something differs that decides its bytes."""
     if changed:
         raise StancewireError(
             f"{out} is {state}, and was made otherwise: {'; '.join(changed)}. "

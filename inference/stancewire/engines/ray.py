@@ -40,7 +40,10 @@ from stancewire.scoring import (
     Progress,
     ScoringResult,
     describe_making,
+    describe_settings,
     differences,
+    making_of,
+    refuse_changed,
     run_scoring,
     score_group,
     store_reading,
@@ -77,16 +80,20 @@ def score_with_ray(
     as `score_paths` does, and if Ray is not installed or its cluster cannot be reached.
     """
     is_remote = REMOTE in out
-    place = _staging(out) if is_remote else parse_out(out)
+    places = [path if REMOTE in path else os.path.abspath(path) for path in paths]
+    place = _staging(out, places) if is_remote else parse_out(out)
+    options = rows or RowOptions()
     if is_remote:
         holds_parts = _check_far_place(out)
         if resume:
             raise StancewireError("--resume adds to an output on this machine: score into another folder")
         if part_paths(place) and not store_path(place).exists() and not overwrite:
+            settings = describe_settings(classifier, options, any_language, spreadsheet)
+            before = making_of(read_provenance(place))
+            refuse_changed(out, "not copied yet", differences(before, describe_making(classifier, settings)))
             return _copy_out(place, out, None)
         if holds_parts and not overwrite and not store_path(place).exists():
             raise StancewireError(f"{out} is already there: --overwrite (overwrite=True) starts anew")
-    options = rows or RowOptions()
     listing = list_files(paths, out)
     if not any(isinstance(entry, RemoteFile) for entry in listing.entries):
         raise StancewireError(f"there is no file of articles in {', '.join(paths)}")
@@ -103,7 +110,7 @@ def score_with_ray(
             classifier,
             place,
             score,
-            places=[path if REMOTE in path else os.path.abspath(path) for path in paths],
+            places=places,
             options=options,
             any_language=any_language,
             spreadsheet=spreadsheet,
@@ -324,9 +331,10 @@ def _connected(address: str | None) -> Iterator[int]:
             ray.shutdown()
 
 
-def _staging(out: str) -> Path:
-    # Of the address, so that the same command finds it again.
-    return Path(f".stancewire-{blake2b(out.rstrip('/').encode(), digest_size=4).hexdigest()}") / "scores"
+def _staging(out: str, places: Sequence[str]) -> Path:
+    # Of the addresses, so that the same command finds it again, and one that reads others does not.
+    known = json.dumps([out.rstrip("/"), *places]).encode()
+    return Path(f".stancewire-{blake2b(known, digest_size=8).hexdigest()}") / "scores"
 
 
 def _check_far_place(out: str) -> bool:
