@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handmade import write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_events import document, sentence, stance, write_scores
 from typer.testing import CliRunner
 
-from stancewire import StancewireError
+from stancewire import StanceClassifier, StancewireError
 from stancewire.annotations import AnnotatedSentence, AnnotatedStance
 from stancewire.cli import app
 from stancewire.estimation import BANDS, FAR, estimate
@@ -401,7 +402,8 @@ def test_only_with_other_data_is_there_a_count_without_a_sample_and_it_says_what
     model = SimpleNamespace(
         labels=("threat", "denial"), predict=lambda text: SimpleNamespace(stances=said[int(text) % 8 == 0])
     )
-    monkeypatch.setattr("stancewire.commands.reviewing.load_classifier", lambda _: model)
+    monkeypatch.setattr("stancewire.provenance.read_provenance", lambda _: None)
+    monkeypatch.setattr("stancewire.classifier.load_maker", lambda provenance, model_folder: model)
 
     shown = run("validate", scores, "--assume", data)
     as_json = run("validate", scores, "--assume", data, "--json")
@@ -410,3 +412,24 @@ def test_only_with_other_data_is_there_a_count_without_a_sample_and_it_says_what
     assert json.loads(as_json.stdout)["assumption"] == f"errors as in {data}"
     # Half of the threats there were found and nothing else: 150 found here would be 300.
     assert json.loads(as_json.stdout)["labels"][0]["count"]["value"] == pytest.approx(300)
+
+
+def test_errors_are_assumed_of_the_model_and_the_thresholds_that_made_the_scores(tmp_path):
+    folder = write_folder(tmp_path / "model")
+    article = tmp_path / "in" / "a.txt"
+    article.parent.mkdir()
+    article.write_text("The minister warns the minister. The minister denies the warning!")
+    scores, meta = tmp_path / "scores.jsonl", tmp_path / "scores.jsonl.meta.json"
+    StanceClassifier.load(folder).score_folder(article.parent, scores, any_language=True)
+    data = tmp_path / "dev.jsonl"
+    data.write_text('{"text": "The minister warns.", "labels": ["warm"]}\n{"text": "No.", "labels": []}\n')
+    made = json.loads(meta.read_text())
+
+    meta.write_text(json.dumps({**made, "thresholds": dict.fromkeys(made["thresholds"], 1.0)}))
+    stricter = run("validate", scores, "--assume", data, "--model", folder, "--json")
+    meta.write_text(json.dumps({**made, "digest": "0" * 64}))
+    other = run("validate", scores, "--assume", data, "--model", folder)
+
+    assert json.loads(stricter.stdout)["labels"][0]["recall"] == 0
+    assert other.exit_code == 2
+    assert "is another: name the folder of the first" in " ".join(other.output.split())

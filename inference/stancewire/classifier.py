@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -21,6 +21,7 @@ from stancewire.spans import SourceKind, Span
 if TYPE_CHECKING:
     from stancewire.embedding import Embedder
     from stancewire.explanation import Explanation
+    from stancewire.provenance import Provenance
     from stancewire.scoring import Progress, ScoringResult
 
 
@@ -317,3 +318,20 @@ class StanceClassifier:
             return Span(text[first:last], start + first, start + last, span.probability)
 
         return Stance(label, probability, parties.source_kind, place(parties.source), place(parties.target))
+
+
+def load_maker(provenance: Provenance, model: str | Path | None = None) -> StanceClassifier:
+    """Load the model that made an output, with the prior and the thresholds that the output was made with.
+
+    Raises StancewireError if `model` is another one, or cannot be loaded.
+    """
+    classifier = StanceClassifier.load(model, prior=provenance.settings.get("prior"))
+    if classifier.digest != provenance.digest:
+        raise StancewireError(
+            f"the scores were made by the model {provenance.model} {provenance.digest[:12]}…, and "
+            f"{classifier.manifest.name} {classifier.digest[:12]}… is another: "
+            "name the folder of the first with --model"
+        )
+    thresholds = tuple(provenance.thresholds[label] for label in classifier.labels)
+    classifier.manifest = replace(classifier.manifest, thresholds=thresholds)
+    return classifier

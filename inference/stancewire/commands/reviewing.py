@@ -13,7 +13,6 @@ from stancewire.commands.common import (
     Json,
     Model,
     Overwrite,
-    load_classifier,
     make_console,
     polite,
     show_json,
@@ -86,7 +85,8 @@ def import_answers(
         Path, typer.Option(help="The folder of annotated sentences to put them in, or a .jsonl file.")
     ],
     labels: Annotated[
-        str | None, typer.Option(help="The labels that may occur, parted by commas; others are faults.")
+        str | None,
+        typer.Option(help="The labels that may occur, parted by commas, if not those that review asked for."),
     ] = None,
     final: Annotated[
         str | None, typer.Option(help="Whose answers count where people differ; by default most of them.")
@@ -143,6 +143,8 @@ def validate(
 
     if out is not None:
         check_writable(out, overwrite=overwrite)
+    for path in answers:
+        _refuse_missing(path)
     annotated = [sentence for path in answers for sentence in read_annotated(path)]
     with _counting() as advance:
         result = measure(scores, read_design(design), annotated, by=_names(by), on_sentence=advance)
@@ -176,7 +178,8 @@ def _review_random(
         sample = draw_sample(scores, size, by=by, labels=labels, seed=seed, on_sentence=advance)
     # The design first: tasks without it are work for nothing.
     write_text(design, sample.design.to_json())
-    _write([Task(sentence, None) for sentence in sample.sentences], out, labels, overwrite=overwrite)
+    tasks = [Task(sentence, None) for sentence in sample.sentences]
+    _write(tasks, out, labels, "docs/validation.md", overwrite=overwrite)
     make_console().print(sample_table(sample))
     _say(f"How the sample was drawn is in {design}: keep it for stancewire validate.")
 
@@ -202,7 +205,7 @@ def _review_uncertain(
     if not choices:
         raise StancewireError(f"{scores} has no sentence that is not passed over")
     tasks = [Task(choice.sentence, _suggestions(choice.sentence, labels, blind)) for choice in choices]
-    _write(tasks, out, labels, overwrite=overwrite)
+    _write(tasks, out, labels, "docs/review.md", overwrite=overwrite)
 
 
 def _suggestions(
@@ -213,11 +216,11 @@ def _suggestions(
     return tuple(stance for stance in sentence.suggestions if stance.label in labels)
 
 
-def _write(tasks: list[Task], out: Path, labels: tuple[str, ...], *, overwrite: bool) -> None:
+def _write(tasks: list[Task], out: Path, labels: tuple[str, ...], page: str, *, overwrite: bool) -> None:
     from stancewire.review.tasks import write_tasks
 
     files = write_tasks(out, tasks, labels, overwrite=overwrite)
-    _say(f"{len(tasks):,} sentences are in {', '.join(map(str, files))}; docs/review.md says how to go on.")
+    _say(f"{len(tasks):,} sentences are in {', '.join(map(str, files))}; {page} says how to go on.")
 
 
 def _write_table(out: Path, result: Validation, *, overwrite: bool) -> None:
@@ -234,11 +237,14 @@ def _assume(scores: Path, data: Path, model: str | None, *, as_json: bool) -> No
     import numpy as np
 
     from stancewire.annotations import read_annotated
+    from stancewire.classifier import load_maker
+    from stancewire.provenance import read_provenance
     from stancewire.review.tables import assumption_table
     from stancewire.validation import assume_errors
 
     sentences = read_annotated(data)
-    classifier = load_classifier(model)
+    # Its errors are those of this model, at these thresholds, and of no other.
+    classifier = load_maker(read_provenance(scores), model)
     with show_progress("sentences", len(sentences)) as advance:
         decisions = []
         for sentence in sentences:
@@ -251,6 +257,16 @@ def _assume(scores: Path, data: Path, model: str | None, *, as_json: bool) -> No
         show_json({"assumption": f"errors as in {data}", "labels": [count.to_dict() for count in counts]})
     else:
         make_console().print(assumption_table(counts, str(data)))
+
+
+def _refuse_missing(answers: Path) -> None:
+    from stancewire.annotations import SUFFIXES
+
+    if not answers.exists():
+        kind, end = ("file", "") if answers.suffix.lower() in SUFFIXES else ("folder", "/")
+        raise StancewireError(
+            f"there is no {kind} {answers}: `stancewire import FILE --into {answers}{end}` makes it"
+        )
 
 
 def _refuse_misplaced(is_random: bool, *, by: object, against: object, skip: object) -> None:

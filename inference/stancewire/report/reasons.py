@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stancewire.errors import StancewireError
 from stancewire.explanation import Explainer, Explanation
 from stancewire.provenance import Provenance
 
@@ -31,22 +30,10 @@ class ReasonOptions:
 
 
 def load_explainer(provenance: Provenance, options: ReasonOptions) -> Explainer:
-    """Load the model that made an output, with the prior and the thresholds that the output was made with.
+    """Load the model that made an output as `load_maker` does, and the index."""
+    from stancewire.classifier import load_maker
 
-    Raises StancewireError if the model is another one, or cannot be loaded.
-    """
-    from stancewire.classifier import StanceClassifier
-
-    classifier = StanceClassifier.load(options.model, prior=provenance.settings.get("prior"))
-    if classifier.digest != provenance.digest:
-        raise StancewireError(
-            f"the scores were made by the model {provenance.model} {provenance.digest[:12]}…, and "
-            f"{classifier.manifest.name} {classifier.digest[:12]}… is another: "
-            "name the folder of the first with --model"
-        )
-    thresholds = tuple(provenance.thresholds[label] for label in classifier.labels)
-    classifier.manifest = replace(classifier.manifest, thresholds=thresholds)
-    return Explainer(classifier, options.index)
+    return Explainer(load_maker(provenance, options.model), options.index)
 
 
 def explain_strongest(
