@@ -358,6 +358,18 @@ def test_an_index_with_vectors_of_another_width_is_refused(index, model):
         model.explain("deny", index=index)
 
 
+def test_an_index_that_unpacks_to_more_than_an_index_has_is_refused(index, model, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(index)
+    pq.write_table(pa.concat_tables([table.slice(0, 1)] * 20_000), index, compression="zstd")
+    monkeypatch.setattr("stancewire.neighbours._MOST_BYTES", 5 * index.stat().st_size)
+
+    with pytest.raises(StancewireError, match="it is no index"):
+        model.explain("deny", index=index)
+
+
 def test_an_index_is_not_overwritten_unasked(model, corpus, index):
     with pytest.raises(StancewireError, match="already there"):
         build_index(model, corpus, index)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,9 @@ from stancewire.segmentation import unwrap
 from stancewire.writing import write_text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from stancewire.classifier import StanceClassifier
 
 NEIGHBOURS: Final = "neighbours.parquet"
@@ -34,6 +37,7 @@ _KEY: Final = b"stancewire.neighbours"
 _FORMAT: Final = 1
 _FULL: Final = 127
 _MOST_BYTES: Final = 1_000_000_000
+_ROWS_AT_A_TIME: Final = 1_024
 _TRAIN: Final = "train"
 
 
@@ -123,12 +127,10 @@ def read_index(path: Path, model_sha256: str) -> NeighbourIndex:
     import pyarrow.parquet as pq
 
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise StancewireError(f"{path} has more than {_MOST_BYTES / 1e9:g} GB: it is no index")
         with pq.ParquetFile(path) as file:
             about = json.loads((file.metadata.metadata or {})[_KEY])
             _check_about(path, about, model_sha256)
-            table = file.read()
+            table = pa.Table.from_batches(_bounded(path, file), file.schema_arrow)
         if not pa.types.is_list(table.schema.field("labels").type):
             raise ValueError("its labels are no lists")
         vectors = table["vector"].combine_chunks()
@@ -203,6 +205,16 @@ def read_train_split(corpus: Path) -> list[AnnotatedSentence]:
     files = [corpus / (_TRAIN + suffix) for suffix in SUFFIXES]
     found = [file for file in files if file.is_file()]
     return [entry for file in found for entry in read_annotated(file)] if found else read_annotated(corpus)
+
+
+def _bounded(path: Path, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    # Counted as they are unpacked: a few kilobytes of a stranger's can hold gigabytes.
+    size = 0
+    for batch in file.iter_batches(_ROWS_AT_A_TIME):
+        size += batch.nbytes
+        if size > _MOST_BYTES:
+            raise StancewireError(f"{path} holds more than {_MOST_BYTES / 1e9:g} GB: it is no index")
+        yield batch
 
 
 def _unreadable(path: Path, error: Exception) -> StancewireError:
