@@ -589,6 +589,141 @@ def test_no_line_of_doccano_or_task_of_label_studio_breaks_the_reader(tmp_path_f
     assert len(read.faults) <= 2
 
 
+# Labels that were asked for
+
+
+def blind_sample(folder: Path, suffix: str = ".csv") -> Path:
+    scores = many(folder / "scores.jsonl", 4)
+    assert run("review", scores, "--random", 5, "--out", folder / f"t{suffix}").exit_code == 0
+    return folder / f"t{suffix}"
+
+
+def fill_in(tasks: Path, done: Path, *labels: str, without=()) -> Path:
+    """Answer a spreadsheet, each sentence with the next of `labels`, and drop the columns `without`."""
+    with tasks.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with done.open("w", encoding="utf-8", newline="") as stream:
+        columns = [name for name in rows[0] if name not in without]
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(row | {"labels": said} for row, said in zip(rows, labels, strict=False))
+    return done
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("treat", "the label 'treat' is not one of threat, denial: write threat, if that is meant"),
+        ("threat, Denial", "semicolons part labels, write threat;denial"),
+        ("anger", "write one of these, or none for no stance"),
+        ("ok;threat", "the label 'ok' is not one of threat, denial"),
+        ("ok", "'ok' is what was suggested, and nothing was"),
+    ],
+)
+def test_what_a_coder_typed_that_is_no_label_is_a_fault_with_what_to_write(tmp_path, typed, said):
+    done = fill_in(blind_sample(tmp_path), tmp_path / "ann.csv", "threat", typed, "none")
+
+    report = import_answers([done], tmp_path / "answers")
+
+    assert [(fault.line, said in fault.what) for fault in report.faults] == [(3, True)]
+    assert report.by_label == {"threat": 1, "denial": 0}
+    assert report.sentences == 2
+    assert run("import", done, "--into", tmp_path / "again").exit_code == 1
+
+
+def test_capital_letters_make_no_other_label_of_a_spreadsheet(tmp_path):
+    tasks = [Task(candidate(), None), Task(candidate(name="b.txt"), None)]
+    write_tasks(tmp_path / "t.csv", tasks, LABELS)
+    done = fill_in(tmp_path / "t.csv", tmp_path / "ann.csv", "Threat;DENIAL", "None")
+
+    report = import_answers([done], tmp_path / "answers")
+
+    assert (report.faults, report.by_label) == ((), {"threat": 1, "denial": 1})
+
+
+def test_a_party_of_a_label_in_capital_letters_is_read(tmp_path):
+    path = sheet(tmp_path / "t.csv", "text,labels,source_threat", f"{TEXT},Threat,Iran's navy")
+
+    (one,) = read_answers([path], ["threat"]).answers
+
+    assert one.sentence.stances == (AnnotatedStance("threat", "Iran's navy"),)
+
+
+def test_without_its_columns_the_design_in_the_folder_says_what_was_asked_for(tmp_path):
+    parties = [f"{role}_{label}" for label in LABELS for role in ("source", "target")]
+    done = fill_in(blind_sample(tmp_path), tmp_path / "ann.csv", "Threat", "treat", without=parties)
+
+    report = import_answers([done], tmp_path / "answers")
+
+    assert [fault.line for fault in report.faults] == [3]
+    assert report.by_label == {"threat": 1, "denial": 0}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_the_labels_beside_tasks_say_what_was_asked_for_whatever_the_export_is_called(tmp_path, suffix):
+    tasks = [Task(candidate(suggestions=SUGGESTED), SUGGESTED)]
+    write_tasks(tmp_path / f"t{suffix}", tasks, LABELS)
+    done = accept(tmp_path / f"t{suffix}")
+    done.write_text(done.read_text(encoding="utf-8").replace('"denial"', '"refusal"'), encoding="utf-8")
+
+    report = import_answers([done], tmp_path / "answers")
+
+    assert "the label 'refusal' is not one of threat, denial" in report.faults[0].what
+    assert report.sentences == 0
+
+
+def test_a_design_of_other_sentences_says_nothing_of_these(tmp_path):
+    blind_sample(tmp_path)
+    key = sentence_key("a.txt", TEXT)
+
+    report = import_answers(
+        [sheet(tmp_path / "own.csv", "key,document,text,labels", f"{key},a.txt,{TEXT},demand")],
+        tmp_path / "answers",
+    )
+
+    assert (report.faults, report.by_label) == ((), {"demand": 1})
+    assert ["nothing says which labels there are" in one.what for one in report.warnings] == [True]
+
+
+def test_labels_that_are_given_go_before_those_that_were_asked_for(tmp_path):
+    done = fill_in(blind_sample(tmp_path), tmp_path / "ann.csv", "demand", "threat")
+
+    report = import_answers([done], tmp_path / "answers", labels=["demand"])
+
+    assert [fault.line for fault in report.faults] == [3]
+    assert report.by_label == {"demand": 1}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+def test_a_sample_that_nobody_filled_in_is_not_imported(tmp_path, suffix):
+    result = run("import", blind_sample(tmp_path, suffix), "--into", tmp_path / "answers")
+
+    assert result.exit_code == 2
+    assert "none of 5 sentences has an answer" in " ".join(result.output.split())
+    assert not (tmp_path / "answers").exists()
+
+
+def test_one_copy_that_nobody_filled_in_is_pointed_out(tmp_path):
+    tasks = blind_sample(tmp_path)
+    done = fill_in(tasks, tmp_path / "ann.csv", "threat", "none", "none", "none", "none")
+
+    report = import_answers([done, tasks], tmp_path / "answers")
+
+    assert [(one.file, one.what) for one in report.warnings] == [
+        (str(tasks), "no sentence of this file has an answer")
+    ]
+
+
+def test_each_kind_of_tasks_names_the_page_that_says_how_to_go_on(tmp_path):
+    scores = many(tmp_path / "s.jsonl", 4)
+
+    drawn = run("review", scores, "--random", 5, "--out", tmp_path / "a.csv")
+    chosen = run("review", scores, "--uncertain", 2, "--out", tmp_path / "b.csv")
+
+    assert "docs/validation.md says how to go on" in drawn.output
+    assert "docs/review.md says how to go on" in chosen.output
+
+
 # Agreement
 
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -63,18 +64,33 @@ class _Row(Exception):
     """A row that is not what was asked for."""
 
 
-def read_answers(files: Sequence[Path]) -> Answers:
+def read_answers(files: Sequence[Path], labels: Sequence[str] = ()) -> Answers:
     """Read the answers of files in order; a row that is wrong is left out and listed.
+
+    With `labels`, a row with any other label is wrong; in a spreadsheet small and capital letters are alike.
 
     The annotator is who Label Studio says, the column `annotator` of a spreadsheet, or else the name of the
     file: doccano writes one a person. Raises StancewireError for a file that cannot be read, or is of another
     kind.
     """
-    return _Reader().read(files)
+    return _Reader(labels).read(files)
+
+
+def sheet_rows(file: Path, raw: bytes) -> Iterator[list[str]]:
+    """Give the rows of a spreadsheet, whatever parts its cells; StancewireError if it is not text."""
+    try:
+        text = decode(raw).text.removeprefix("\ufeff")
+    except NotTextError:
+        raise StancewireError(f"{file} is not text: save the table as CSV") from None
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    csv.field_size_limit(2**31 - 1)
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = tuple(labels)
         self._answers: list[Answer] = []
         self._said: dict[tuple[str, str], AnnotatedSentence] = {}
         self._faults: list[Finding] = []
@@ -97,16 +113,26 @@ class _Reader:
                 raw = file.read_bytes()
             except OSError as error:
                 raise StancewireError(f"{file} cannot be read: {error.strerror or error}") from None
+            empty, answered, faults = 0, 0, len(self._faults)
             for line, given in form(file, raw):
-                self._unanswered += not given
-                for answered in given:
-                    self._add(file, line, answered)
+                empty += not given
+                answered += bool(given)
+                for one in given:
+                    self._add(file, line, one)
+            self._unanswered += empty
+            if empty and not answered and len(self._faults) == faults:
+                self._warnings.append(Finding(str(file), None, "no sentence of this file has an answer"))
         return Answers(tuple(self._answers), self._unanswered, tuple(self._faults), tuple(self._warnings))
 
     def _add(self, file: Path, line: int, given: _Answered) -> None:
         text = given.text
         if not text.strip():
             self._fault(file, line, "there is no text")
+            return
+        unknown = [label for label in given.labels if self._labels and label not in self._labels]
+        for label in unknown:
+            self._fault(file, line, _not_asked(label, self._labels))
+        if unknown:
             return
         try:
             stances = tuple(_stances(given, lambda what: self._warn(file, line, what)))
@@ -149,19 +175,15 @@ class _Reader:
             if not line.strip():
                 continue
             try:
-                yield number, [_doccano_answer(json.loads(line), file.stem)]
+                values = json.loads(line)
+                # As `tasks` wrote it, for what doccano exports has a number: nobody has looked at it.
+                is_task = isinstance(values, dict) and {"key", "cats"} <= values.keys() and "id" not in values
+                yield number, [] if is_task else [_doccano_answer(values, file.stem)]
             except _MALFORMED as error:
                 self._fault(file, number, f"the line is not what doccano exports: {error}")
 
     def _spreadsheet(self, file: Path, raw: bytes) -> Iterator[tuple[int, list[_Answered]]]:
-        try:
-            text = decode(raw).text.removeprefix("\ufeff")
-        except NotTextError:
-            raise StancewireError(f"{file} is not text: save the table as CSV") from None
-        first = text.partition("\n")[0]
-        delimiter = max(",;\t", key=first.count)
-        csv.field_size_limit(2**31 - 1)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        reader = sheet_rows(file, raw)
         columns = [unguard(cell).strip() for cell in next(reader, [])]
         missing = [name for name in ("text", "labels") if name not in columns]
         if missing:
@@ -173,7 +195,7 @@ class _Reader:
                 continue
             row = dict(zip(columns, map(unguard, cells), strict=False))
             try:
-                answered = _spreadsheet_answer(row, file.stem)
+                answered = _spreadsheet_answer(row, file.stem, self._labels)
             except _Row as fault:
                 self._fault(file, number, str(fault))
                 continue
@@ -279,7 +301,7 @@ def _doccano_span(text: str, entry: Any) -> _Span:
     return _Span(label, role or "", start, end)
 
 
-def _spreadsheet_answer(row: Mapping[str, str], annotator: str) -> _Answered | None:
+def _spreadsheet_answer(row: Mapping[str, str], annotator: str, known: Sequence[str]) -> _Answered | None:
     answer = row.get("labels", "").strip()
     if not answer:
         return None
@@ -288,7 +310,8 @@ def _spreadsheet_answer(row: Mapping[str, str], annotator: str) -> _Answered | N
         if not answer:
             raise _Row(f"{AS_SUGGESTED!r} is what was suggested, and nothing was: write the labels, or none")
     text = row.get("text", "")
-    labels = [label for label in map(str.strip, answer.split(";")) if label.casefold() not in ("", NO_STANCE)]
+    typed = (label for label in map(str.strip, answer.split(";")) if label.casefold() not in ("", NO_STANCE))
+    labels = [_meant(label, known) for label in typed]
     spans, by_writer = [], set()
     for column, cell in row.items():
         named = _PARTY_COLUMNS.fullmatch(column)
@@ -308,6 +331,22 @@ def _spreadsheet_answer(row: Mapping[str, str], annotator: str) -> _Answered | N
         frozenset(by_writer),
         tuple(spans),
     )
+
+
+def _meant(typed: str, known: Sequence[str]) -> str:
+    alike = [label for label in known if label.casefold() == typed.casefold()]
+    return alike[0] if len(alike) == 1 and typed not in known else typed
+
+
+def _not_asked(label: str, known: Sequence[str]) -> str:
+    names = ", ".join(known)
+    parts = [_meant(part.strip(), known) for part in label.split(",") if part.strip()]
+    near = get_close_matches(label.casefold(), known, n=1)
+    if len(parts) > 1 and all(part in known for part in parts):
+        return f"the label {label!r} is not one of {names}: semicolons part labels, write {';'.join(parts)}"
+    if near:
+        return f"the label {label!r} is not one of {names}: write {near[0]}, if that is meant"
+    return f"the label {label!r} is not one of {names}: write one of these, or {NO_STANCE} for no stance"
 
 
 def _typed(text: str, words: str) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from typing import Any
 from stancewire.annotations import SUFFIXES, AnnotatedSentence, read_annotated
 from stancewire.errors import StancewireError
 from stancewire.review.agreement import Difference, PairAgreement, compare_annotators, merge_answers
-from stancewire.review.answers import read_answers
+from stancewire.review.answers import Answers, read_answers
+from stancewire.review.asked import asked_labels
 from stancewire.review.candidates import sentence_key
 from stancewire.review.checks import Finding, stance_faults, text_faults, text_warnings
 from stancewire.writing import write_text
@@ -55,9 +56,10 @@ def import_answers(
     """Write the answers of `files` as JSONL into a folder of annotated sentences, or into a `.jsonl` file.
 
     Each sentence is checked as `stancewire check` does, as far as a sentence by itself can be, and against
-    those in the folder. `labels` are those that may occur; `final` is whose answers count where people
-    differ, otherwise most of them do. Raises StancewireError for files that cannot be read, or an output that
-    is there and may not be written over.
+    those in the folder. `labels` are those that may occur, by default those that the tasks asked for, where
+    that is known; `final` is whose answers count where people differ, otherwise most of them do. Raises
+    StancewireError for files that cannot be read or hold no answer, or an output that is there and may not be
+    written over.
     """
     out = into if into.suffix.lower() == ".jsonl" else into / f"{files[0].stem}.jsonl"
     if out.is_dir() or (into.is_file() and out != into):
@@ -66,22 +68,24 @@ def import_answers(
         raise StancewireError(f"--into {into}: {out} is what is read: name another place")
     if out.exists() and not overwrite:
         raise StancewireError(f"{out} is already there: --overwrite replaces it")
-    read = read_answers(files)
+    allowed = tuple(labels) or asked_labels(files)
+    read = read_answers(files, allowed)
+    _refuse_unanswered(files, read)
     if final is not None and final not in {answer.annotator for answer in read.answers}:
         people = ", ".join(sorted({answer.annotator for answer in read.answers}))
         raise StancewireError(f"--final {final}: nobody is named so; there are {people or 'no answers'}")
     faults, warnings = list(read.faults), list(read.warnings)
     there = _read_beside(out)
-    known = tuple(labels) or tuple(sorted({label for one in there for label in one.labels}))
     merged = merge_answers(read.answers, final)
     found = tuple(sorted({label for answer in read.answers for label in answer.sentence.labels}))
-    if not labels:
+    if not allowed:
+        known = tuple(sorted({label for one in there for label in one.labels}))
         warnings += _new_labels(str(files[0]), found, known)
 
     kept, repeated = [], 0
     present = {_known(sentence): sentence for sentence in there}
     for sentence in merged.sentences:
-        wrong = list(chain(text_faults(sentence), stance_faults(sentence, tuple(labels) or found)))
+        wrong = list(chain(text_faults(sentence), stance_faults(sentence, allowed or found)))
         other = present.get(_known(sentence))
         if other is not None and other.labels != sentence.labels:
             wrong.append(
@@ -95,7 +99,7 @@ def import_answers(
             kept.append(sentence)
     if kept:
         write_text(out, "".join(json.dumps(_row(one), ensure_ascii=False) + "\n" for one in kept))
-    every = tuple(dict.fromkeys((*labels, *found)))
+    every = tuple(dict.fromkeys((*allowed, *found)))
     return ImportReport(
         out=out if kept else None,
         sentences=len(kept),
@@ -117,7 +121,18 @@ def _read_beside(out: Path) -> list[AnnotatedSentence]:
     return [sentence for file in files for sentence in read_annotated(file)]
 
 
+def _refuse_unanswered(files: Sequence[Path], read: Answers) -> None:
+    if not read.answers and not read.faults:
+        raise StancewireError(
+            f"{', '.join(map(str, files))}: none of {read.unanswered:,} sentences has an answer; in a "
+            "spreadsheet the column labels is filled in: labels parted by semicolons, or none"
+        )
+
+
 def _new_labels(file: str, found: Sequence[str], known: Sequence[str]) -> Iterator[Finding]:
+    if found and not known:
+        names = ", ".join(found)
+        yield Finding(file, None, f"nothing says which labels there are (--labels does): taken are {names}")
     for label in found if known else ():
         if label not in known:
             near = get_close_matches(label, known, n=1)

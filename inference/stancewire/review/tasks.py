@@ -36,6 +36,9 @@ NO_STANCE: Final = "none"
 AS_SUGGESTED: Final = "ok"
 """What stands in a spreadsheet for a sentence without stances, and for one that is as suggested."""
 
+LABEL_FILES: Final = {".json": ".labels.xml", ".jsonl": ".labels.json"}
+"""What is added to the name of tasks, by their suffix, for the file of the labels that they ask for."""
+
 _COLOURS = ("#b91c1c", "#15803d", "#c2410c", "#1d4ed8", "#7e22ce", "#0f766e", "#a16207", "#be185d")
 
 
@@ -71,7 +74,7 @@ def write_tasks(
 
 def files_beside(out: Path) -> tuple[Path, ...]:
     """Name the files that tasks are: themselves, and what belongs beside them."""
-    beside = {".json": ".labels.xml", ".jsonl": ".labels.json"}.get(out.suffix.lower())
+    beside = LABEL_FILES.get(out.suffix.lower())
     return (out,) if beside is None else (out, out.with_name(out.name + beside))
 
 
