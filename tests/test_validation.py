@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from handmade import write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from test_events import document, sentence, stance, write_scores
 from typer.testing import CliRunner
 
@@ -17,8 +19,10 @@ from stancewire import StanceClassifier, StancewireError
 from stancewire.annotations import AnnotatedSentence, AnnotatedStance
 from stancewire.cli import app
 from stancewire.estimation import BANDS, FAR, estimate
+from stancewire.metrics import Figure
 from stancewire.review.sampling import Sample, draw_sample
-from stancewire.validation import assume_errors, validate
+from stancewire.review.tables import validation_table
+from stancewire.validation import LabelValidation, PartValidation, Validation, assume_errors, validate
 
 RUNS = 1_000
 
@@ -363,7 +367,7 @@ def test_the_way_from_scores_to_a_validated_table(tmp_path):
     as_json = run(*arguments, "--json", "--overwrite")
 
     assert (drawn.exit_code, imported.exit_code, shown.exit_code, as_json.exit_code) == (0, 0, 0, 0)
-    assert "denial: NOT USABLE, the sample holds 0 positives" in shown.output
+    assert "NOT USABLE: denial (0)." in shown.output
     values = json.loads(as_json.stdout)
     assert values["whole"]["labels"][0]["usable"] is True
     assert values["whole"]["labels"][1]["recall"]["value"] is None
@@ -374,6 +378,60 @@ def test_the_way_from_scores_to_a_validated_table(tmp_path):
         ("outlet", "paper", "threat"),
     ]
     assert float(rows[0]["count_low"]) <= 60 <= float(rows[0]["count_high"])
+
+
+def test_an_answer_with_a_label_that_was_not_asked_for_is_refused(tmp_path):
+    scores = collection(tmp_path / "scores.jsonl")
+    sample = draw_sample(scores, 50)
+    said = answers(sample)
+    for number in (3, 7):
+        one = said[number]
+        said[number] = AnnotatedSentence(
+            one.text, (AnnotatedStance("treat"),), one.doc, file="ann.jsonl", line=number
+        )
+    stranger = AnnotatedSentence("Another one.", (AnnotatedStance("treat"),), "elsewhere.txt")
+
+    with pytest.raises(StancewireError, match=r"ann\.jsonl, line 3: the label 'treat' is .* 1 more answers"):
+        validate(scores, sample.design, said)
+    assert validate(scores, sample.design, [*answers(sample), stranger]).strangers == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("answers", "there is no folder answers: `stancewire import FILE --into answers/` makes it"),
+        ("ann.jsonl", "there is no file ann.jsonl: `stancewire import FILE --into ann.jsonl` makes it"),
+    ],
+)
+def test_answers_that_are_missing_are_said_with_what_makes_them(tmp_path, monkeypatch, name, said):
+    monkeypatch.chdir(tmp_path)
+    collection(tmp_path / "scores.jsonl")
+    run("review", "scores.jsonl", "--random", 20, "--out", "t.csv")
+
+    result = run("validate", "scores.jsonl", "--design", "t.csv.design.json", "--answers", name)
+
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+def test_the_table_fits_80_columns_with_each_interval_on_a_line(tmp_path):
+    figures = [Figure(12_345, 11_345, 13_345), *[Figure(0.98765, 0.00012, 1)] * 3]
+    names = ("accusation", "reassurance", "an unusually long label of somebody")
+    rows = tuple(
+        LabelValidation(name, n, 54_321, *figures) for n, name in zip((3, 40, 0), names, strict=True)
+    )
+    whole = PartValidation("", "", 100_000, 300, rows)
+    console = Console(width=80, file=io.StringIO(), record=True)
+
+    console.print(validation_table(Validation(300, 300, 0, (), whole, ())))
+
+    text = console.export_text()
+    assert text.count("11,345 to 13,345") == 3
+    assert text.count(".000 to 1.000") == 9
+    assert text.count(".988") == 9
+    assert "…" not in text
+    assert text.count("NOT USABLE") == 1
+    assert "NOT USABLE: accusation (3), an unusually long label of somebody (0)." in " ".join(text.split())
 
 
 def test_without_a_sample_the_command_says_how_to_draw_one(tmp_path):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -126,9 +126,12 @@ def validate(
     The scores may be those that the sample was drawn from, or what another model made of the same documents.
     `by` may hold day, week, month, year, and columns that the documents came with. Sentences that were drawn
     and not annotated count as missing by chance within their stratum. Raises StancewireError if the scores
-    are not of the sentences that the sample was drawn from, or nothing is annotated.
+    are not of the sentences that the sample was drawn from, nothing is annotated, or an answer has a label
+    that the design did not ask for.
     """
     labels = tuple(dict.fromkeys((*labels_of(scores), *design.labels)))
+    drawn = {one.key for one in design.sample}
+    _refuse_not_asked(answers, drawn, design.labels)
     collection = _Collection(labels, by, design)
     for number, place in enumerate(walk(scores, labels_of(scores), by), 1):
         collection.add(
@@ -139,7 +142,6 @@ def validate(
     collection.refuse_other(scores, design)
 
     said = {sentence_key(one.doc, one.text): one.labels for one in answers}
-    drawn = {one.key for one in design.sample}
     if not drawn & said.keys():
         raise StancewireError(
             "none of the annotated sentences was drawn: the answers should be those for the tasks that "
@@ -210,6 +212,25 @@ def validation_rows(validation: Validation) -> Iterator[tuple[object, ...]]:
 
 _FIGURES: Final = ("count", "share", "precision", "recall")
 _ALL: Final = ("", "")
+
+
+def _refuse_not_asked(
+    answers: Sequence[AnnotatedSentence], drawn: Container[str], labels: Sequence[str]
+) -> None:
+    # A label that nobody counts would make a sentence that holds it one that holds none.
+    wrong = [
+        (one, label)
+        for one in answers
+        for label in sorted(one.labels.difference(labels))
+        if sentence_key(one.doc, one.text) in drawn
+    ]
+    if wrong:
+        one, label = wrong[0]
+        more = f", nor are those of {len(wrong) - 1:,} more answers" if len(wrong) > 1 else ""
+        raise StancewireError(
+            f"{one.file}, line {one.line}: the label {label!r} is not one that the sample was annotated for "
+            f"({', '.join(labels)}){more}: put the answers right and import them again"
+        )
 
 
 def _figure_columns() -> list[str]:

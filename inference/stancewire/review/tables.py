@@ -65,14 +65,20 @@ def validation_table(validation: Validation) -> Group:
     """Show the figures of the whole, the counts of the parts, and what is not to be relied on."""
     whole = validation.whole
     title = f"{whole.annotated:,} annotated of {whole.sentences:,} sentences"
-    headings = ("", "positives", "found", "corrected\ncount", "share", "precision", "recall")
+    headings = ("", "posi-\ntives", "found", "corrected\ncount", "share", "precision", "recall")
     table = _empty_table(title, headings)
+    # On 80 columns each interval stands on a line of its own; where there are fewer, the labels break first.
+    table.padding, table.show_edge = (0, 0, 0, 0), False
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for row in whole.labels:
         figures = (_count(row.count), *map(_cell, (row.share, row.precision, row.recall)))
         table.add_row(Text(printable(row.label)), f"{row.positives:,}", f"{row.found:,}", *figures)
     names = dict.fromkeys(part.by for part in validation.parts)
     tables = [_part_table(name, [part for part in validation.parts if part.by == name]) for name in names]
-    return Group(table, *tables, *(Text(printable(note)) for note in _validation_notes(validation)))
+    notes = (Text(printable(note)) for note in _validation_notes(validation))
+    return Group(table, Text(), *tables, *notes)
 
 
 def assumption_table(counts: Sequence[AssumedCount], data: str) -> Group:
@@ -104,12 +110,12 @@ def _validation_notes(validation: Validation) -> Iterator[str]:
         "Below each figure: its 95% interval by the design of the sample. The corrected count is that of "
         "prediction-powered inference; docs/validation.md says how to report it."
     )
-    for row in validation.whole.labels:
-        if not row.usable:
-            yield (
-                f"{row.label}: NOT USABLE, the sample holds {row.positives} positives, fewer than "
-                f"{FEWEST_POSITIVES}: no figure of this label can be relied on."
-            )
+    few = [f"{row.label} ({row.positives:,})" for row in validation.whole.labels if not row.usable]
+    if few:
+        yield (
+            f"NOT USABLE: {_and(few)}. With fewer than {FEWEST_POSITIVES} positives in the sample no figure "
+            "of a label can be relied on."
+        )
     if any(not row.usable for part in validation.parts for row in part.labels):
         yield f"*: fewer than {FEWEST_POSITIVES} positives in this part of the sample; not to be relied on."
     if validation.annotated < validation.drawn:
@@ -187,17 +193,21 @@ def _empty_table(title: str, headings: Sequence[str]) -> Table:
 def _cell(figure: Figure) -> Text:
     if math.isnan(figure.value):
         return Text("-")
-    digits = 3 if figure.value >= 0.01 else 5
-    cell = Text(f"{figure.value:.{digits}f}")
-    cell.append(f"\n{figure.low:.{digits}f} {figure.high:.{digits}f}", style="dim")
+    cell = Text(_decimals(figure.value))
+    cell.append(f"\n{_decimals(figure.low)} to {_decimals(figure.high)}", style="dim")
     return cell
+
+
+def _decimals(share: float) -> str:
+    # Without the zero before the point the table fits 80 columns.
+    return f"{share:.3f}".removeprefix("0")
 
 
 def _count(figure: Figure, mark: str = "") -> Text:
     if math.isnan(figure.value):
         return Text("-")
     cell = Text(f"{figure.value:,.0f}{mark}")
-    cell.append(f"\n{figure.low:,.0f} {figure.high:,.0f}", style="dim")
+    cell.append(f"\n{figure.low:,.0f} to {figure.high:,.0f}", style="dim")
     return cell
 
 
