@@ -4,15 +4,23 @@ PYTHON ?= python3
 FOLDER ?= examples/articles
 OUT ?= scores.jsonl
 MINUTES ?= 5
+ARGS ?=
+# A folder of parts has its errors and its page beside it.
+BESIDE = $(patsubst %/,%,$(OUT))
 
 .PHONY: help score docs test test-all check benchmark release-check fuzz mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/installed: pyproject.toml constraints.txt
+# What is installed is a copy, made anew when one of its files changes: of a link to the clone Python sees only the
+# folder, which has the package's name, when it is started right above it.
+PACKAGE := $(shell find inference training models configs -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.venv/installed: pyproject.toml constraints.txt $(PACKAGE)
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@rm -rf build/lib
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
 	@touch $@
 
 .venv-dev/installed: pyproject.toml constraints.txt
@@ -20,10 +28,11 @@ help: ## list the targets
 	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-score: .venv/installed ## install without torch, and score examples/articles (or FOLDER=...) into scores.jsonl (or OUT=...) and scores.html
-	@.venv/bin/stancewire score "$(FOLDER)" --out "$(OUT)" --overwrite; code=$$?; \
-	if [ $$code -le 1 ]; then .venv/bin/stancewire report "$(OUT)" --out "$(basename $(OUT)).html" --overwrite || exit $$?; fi; \
-	exit $$code
+score: .venv/installed ## install without torch, and score examples/articles (or FOLDER=...) into scores.jsonl (or OUT=...) and scores.html; options by ARGS='--text-column body'
+	@.venv/bin/stancewire score "$(FOLDER)" --out "$(OUT)" --overwrite $(ARGS) || { code=$$?; [ $$code -eq 1 ] || exit $$code; }
+	@.venv/bin/stancewire report "$(OUT)" --out "$(basename $(BESIDE)).html" --overwrite
+	@if [ -f "$(BESIDE).errors.jsonl" ]; then echo "Documents were skipped: $(BESIDE).errors.jsonl says which, and why."; fi
+	@echo "stancewire is installed in .venv: run .venv/bin/stancewire, or . .venv/bin/activate and then stancewire."
 
 .venv-docs/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-docs
