@@ -59,7 +59,7 @@ def test_a_finished_output_is_refused_with_exit_code_2_and_kept(run, articles, t
     result = run("score", articles, "--out", out, "--model", tiny_model)
 
     assert result.exit_code == 2
-    assert "--overwrite" in result.stderr
+    assert "--resume adds what is new or has changed, --overwrite starts anew" in result.stderr
     assert out.read_bytes() == before
 
 
@@ -94,7 +94,7 @@ def test_quiet_prints_one_line(run, articles, tiny_model, tmp_path):
 
     result = run("score", articles, "--out", out, "--model", tiny_model, "--quiet", "--max-document", "0.5")
 
-    assert result.output == f"Written to {out}: 1 documents, 2 sentences, 0 skipped.\n"
+    assert result.output == f"Written to {out}: 1 document, 2 sentences, 0 skipped.\n"
     assert result.exit_code == 0
 
 
@@ -166,6 +166,14 @@ def test_predict_without_a_sentence_says_how_to_call_it(run, tiny_model):
 
     assert result.exit_code == 2
     assert "there is no sentence" in result.stderr
+
+
+@pytest.mark.parametrize("sentences", [[""], ["They met.", " \n"]])
+def test_predict_refuses_a_sentence_without_words(run, sentences):
+    result = run("predict", *sentences)
+
+    assert result.exit_code == 2
+    assert result.stderr == "stancewire: the sentence is empty\n"
 
 
 def test_info_says_what_made_an_output(run, articles, tiny_model, tmp_path):

@@ -261,10 +261,26 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path, suffi
     if suffix == ".parquet":
         parquet(table, id=[1], body=["One."])
 
-    assert outcome(tmp_path / "in") == {table.name: "has no column 'text'; its columns are id, body"}
-    with pytest.raises(StancewireError, match=rf"a\{suffix} has no column 'day'; its columns are id, body"):
+    said = "has no column 'text'; its columns are id, body: name the one with the text, `--text-column body`"
+    assert outcome(tmp_path / "in") == {table.name: said}
+    with pytest.raises(StancewireError, match=rf"a\{suffix} {said}$"):
+        score(tmp_path, table)
+    with pytest.raises(StancewireError, match=rf"a\{suffix} has no column 'day'; its columns are id, body$"):
         score(tmp_path, table, rows=RowOptions("body", date_column="day"))
     assert not (tmp_path / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("id;full text;day", "id, full text, day: name the one with the text, `--text-column 'full text'`"),
+        ("id,said,day", "id, said, day: name the one with the text, `--text-column NAME`"),
+    ],
+)
+def test_a_table_without_the_text_column_is_told_what_it_may_be(tmp_path, header, said):
+    write(tmp_path / "in" / "a.csv", f"{header}\n1,One.\n")
+
+    assert outcome(tmp_path / "in") == {"a.csv": f"has no column 'text'; its columns are {said}"}
 
 
 @pytest.mark.parametrize("damage", [slice(0, 100), slice(50, None), slice(0, 0)])
@@ -479,9 +495,12 @@ def test_without_the_extra_web_pages_are_left_alone_and_said_to_need_it(tmp_path
 
     result = score(tmp_path, tmp_path / "in")
 
-    assert result.provenance.ignored == {".html (pip install 'stancewire[html]')": 1}
+    assert result.provenance.ignored == {
+        ".html (pip install 'stancewire[html]', or in a clone pip install '.[html]')": 1
+    }
     assert score(tmp_path, tmp_path / "in" / "a.html").skipped[0].reason == (
-        "is HTML, which needs more to be read: pip install 'stancewire[html]'"
+        "is HTML, which needs more to be read: "
+        "pip install 'stancewire[html]', or in a clone pip install '.[html]'"
     )
 
 

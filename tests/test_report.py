@@ -601,11 +601,19 @@ def test_the_command_writes_a_page_and_refuses_to_replace_one(tmp_path):
         ("scores.jsonl", "folder.html", "is a folder"),
         ("missing.jsonl", "report.html", "there is no output"),
         ("bare.jsonl", "report.html", "does not say what made it"),
+        (
+            "t.csv",
+            "report.html",
+            "not what stancewire score writes: it has no column document; score it first: `stancewire score ",
+        ),
+        ("t.jsonl", "report.html", "line 1, is not what stancewire score writes"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, scores, out, reason):
     write_scores(tmp_path / "scores.jsonl", two_documents())
     (tmp_path / "bare.jsonl").write_text("", encoding="utf-8")
+    (tmp_path / "t.csv").write_text("id,text\n1,One.\n", encoding="utf-8")
+    (tmp_path / "t.jsonl").write_text('{"text": "One."}\n', encoding="utf-8")
     (tmp_path / "folder.html").mkdir()
 
     with pytest.raises(StancewireError, match=reason):

@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Literal
 
 from stancewire.decoding import NotTextError, decode
-from stancewire.errors import StancewireError
+from stancewire.errors import StancewireError, install_hint
 
 Kind = Literal["text", "html", "jsonl", "csv", "parquet", "gzip", "zip"]
 """What a file holds: one document, a table of documents, or other files."""
@@ -183,7 +183,7 @@ def counted_suffix(name: PurePath) -> str:
     """Say under which suffix a file that is not looked at is counted."""
     suffix = "".join(name.suffixes[-2:] if name.suffix.lower() == ".gz" else name.suffixes[-1:]).lower()
     needs = KINDS.get(suffix) == "html" or KINDS.get(suffix.removesuffix(".gz")) == "html"
-    return f"{suffix} (pip install 'stancewire[html]')" if needs and not reads_html() else suffix
+    return f"{suffix} ({install_hint('html')})" if needs and not reads_html() else suffix
 
 
 @cache

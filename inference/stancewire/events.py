@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -192,7 +193,8 @@ def read_labels(scores: Path) -> tuple[str, ...]:
     missing = [name for name in ("document", "text", "stances") if name not in columns]
     if missing or not labels:
         raise StancewireError(
-            f"{scores} is not what stancewire score writes: it has no column {(missing or ['p_LABEL'])[0]}"
+            f"{scores} is not what stancewire score writes: it has no column {(missing or ['p_LABEL'])[0]}; "
+            f"score it first: `stancewire score {shlex.quote(str(scores))} --out scores.jsonl`"
         )
     return labels
 

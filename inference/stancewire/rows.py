@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
@@ -21,6 +22,8 @@ from stancewire.provenance import METADATA_KEY
 _DEEPEST: Final = 50
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _ROWS_AT_A_TIME: Final = 64
+# What tables call the column with the text, the likeliest first.
+_LIKELY: Final = ("text", "body", "content", "article", "story", "sentence")
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
@@ -134,7 +137,9 @@ def _csv_rows(name: str, text: io.TextIOWrapper, options: RowOptions) -> Iterato
     if not first.strip():
         raise DocumentError(name, "has no header: its first line should name the columns")
     headers = [next(csv.reader([first], delimiter=delimiter), []) for delimiter in _DELIMITERS]
-    chosen = next((n for n, header in enumerate(headers) if options.text_column in header), 0)
+    # Where the text column is missing, what parts most shows the columns that there are.
+    most = max(range(len(headers)), key=lambda n: len(headers[n]))
+    chosen = next((n for n, header in enumerate(headers) if options.text_column in header), most)
     header = _unique(headers[chosen])
     _demand(name, header, options)
     reader = csv.reader(lines, delimiter=_DELIMITERS[chosen])
@@ -198,7 +203,16 @@ def _unique(header: Sequence[str]) -> list[str]:
 def _demand(name: str, columns: Sequence[str], options: RowOptions) -> None:
     for wanted in options.demanded:
         if wanted not in columns:
-            raise ColumnError(name, f"has no column {wanted!r}; its columns are {', '.join(columns)}")
+            way_out = _way_out(columns) if wanted == options.text_column else ""
+            raise ColumnError(
+                name, f"has no column {wanted!r}; its columns are {', '.join(columns)}{way_out}"
+            )
+
+
+def _way_out(columns: Sequence[str]) -> str:
+    texts = [name for likely in _LIKELY for name in columns if likely in name.casefold()]
+    named = shlex.quote(texts[0]) if texts else "NAME"
+    return f": name the one with the text, `--text-column {named}`"
 
 
 def _cell(cell: str) -> str | bytes:

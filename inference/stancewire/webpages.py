@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from stancewire.decoding import NotTextError, decode
 from stancewire.documents import DocumentError, reads_html
+from stancewire.errors import install_hint
 
 _LOOKED_AT: Final = 2_048
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_.:-]{1,40})""", re.IGNORECASE)
@@ -45,7 +46,7 @@ def read_page(name: str, raw: bytes) -> WebPage:
     Raises DocumentError, with the reason, for a page without an article, or if trafilatura is missing.
     """
     if not reads_html():
-        raise DocumentError(name, "is HTML, which needs more to be read: pip install 'stancewire[html]'")
+        raise DocumentError(name, f"is HTML, which needs more to be read: {install_hint('html')}")
     from htmldate import find_date
     from trafilatura import bare_extraction, load_html
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
 
 import typer
 
-from stancewire.errors import StancewireError
+from stancewire.errors import StancewireError, install_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# A message names an option as the terminal does, and beside it as Python does.
+_KEYWORD: Final = re.compile(r"(--overwrite|--resume) \(\w+=True\)")
 
 Model = Annotated[str | None, typer.Option(help="A model folder, or the name of a model that comes along.")]
 Sha256 = Annotated[
@@ -59,7 +62,7 @@ def polite(command: Callable[P, R]) -> Callable[P, R]:
         except StancewireError as error:
             from stancewire.summary import printable
 
-            said = printable(f"stancewire: {error}")
+            said = printable("stancewire: " + _KEYWORD.sub(r"\1", str(error)))
             make_console(stderr=True).print(said, style="red", markup=False, soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
@@ -133,10 +136,7 @@ def need_extra(command: str) -> None:
         module for module in ("torch", "transformers", "datasets", "pydantic") if find_spec(module) is None
     ]
     if missing:
-        raise StancewireError(
-            f"stancewire {command} needs {', '.join(missing)}: pip install 'stancewire[train]', "
-            "or in a clone pip install '.[train]'"
-        )
+        raise StancewireError(f"stancewire {command} needs {', '.join(missing)}: {install_hint('train')}")
 
 
 def read_lines() -> list[str]:

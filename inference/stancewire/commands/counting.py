@@ -26,13 +26,12 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Make one page of scores, to look at in a browser: counts, who to whom, and the articles."""
-    from stancewire.provenance import read_provenance
-    from stancewire.report import write_report
+    from stancewire.report import read_made, write_report
     from stancewire.report.reasons import ReasonOptions
     from stancewire.summary import printable
 
     reasons = ReasonOptions(explain, model, index) if explain else None
-    with show_progress("documents", read_provenance(scores).documents) as advance:
+    with show_progress("documents", read_made(scores).documents) as advance:
         written = write_report(scores, out, overwrite=overwrite, explain=reasons, on_progress=advance)
     make_console().print(
         f"{printable(str(out))}, {max(written.size / 1e6, 0.1):.1f} MB, is ready: open it in a browser.",

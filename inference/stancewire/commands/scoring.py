@@ -145,7 +145,9 @@ def score(
         raise typer.Exit(130) from None
     written = f"Written to {printable(out)}"
     if quiet:
-        counts = f"{result.documents} documents, {result.sentences} sentences, {result.skipped_count} skipped"
+        documents = f"{result.documents} document{'' if result.documents == 1 else 's'}"
+        sentences = f"{result.sentences} sentence{'' if result.sentences == 1 else 's'}"
+        counts = f"{documents}, {sentences}, {result.skipped_count} skipped"
         make_console().print(f"{written}: {counts}.", markup=False, highlight=False, soft_wrap=True)
     else:
         make_console().print(summary_table(result))
@@ -175,6 +177,8 @@ def predict(
     texts = sentences or [line for line in read_lines() if line.strip()]
     if not texts:
         raise StancewireError('there is no sentence: stancewire predict "If they cross, we will respond."')
+    if not all(text.strip() for text in texts):
+        raise StancewireError("the sentence is empty")
     classifier = load_classifier(
         model,
         sha256=sha256,

@@ -18,7 +18,7 @@ from stancewire.commands.common import (
     parse_shares,
     polite,
 )
-from stancewire.errors import StancewireError
+from stancewire.errors import StancewireError, install_hint
 
 
 @polite
@@ -86,7 +86,4 @@ def _need_extra() -> None:
 
     missing = [module for module in ("fastapi", "uvicorn") if find_spec(module) is None]
     if missing:
-        raise StancewireError(
-            f"stancewire serve needs {', '.join(missing)}: pip install 'stancewire[serve]', "
-            "or in a clone pip install '.[serve]'"
-        )
+        raise StancewireError(f"stancewire serve needs {', '.join(missing)}: {install_hint('serve')}")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stancewire.classifier import StanceClassifier
 from stancewire.documents import Skipped, Source
 from stancewire.engines.listing import REMOTE, RemoteFile, list_files, open_system
-from stancewire.errors import StancewireError
+from stancewire.errors import StancewireError, install_hint
 from stancewire.formats import FORMATS, to_line
 from stancewire.inputs import Inputs
 from stancewire.outputs import parse_out, store_path
@@ -303,7 +303,7 @@ def _connected(address: str | None) -> Iterator[int]:
         ray, data, exceptions = map(import_module, ("ray", "ray.data", "ray.exceptions"))
     except ModuleNotFoundError as error:
         raise StancewireError(
-            f"--engine ray needs {error.name}: pip install 'stancewire[ray]', on every machine"
+            f"--engine ray needs {error.name}: {install_hint('ray')}, on every machine"
         ) from None
     is_ours = not ray.is_initialized()
     try:

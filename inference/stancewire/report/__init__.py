@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stancewire.errors import StancewireError
-from stancewire.provenance import read_provenance
+from stancewire.provenance import Provenance, read_provenance
 from stancewire.report.archive import BUDGET, ArchiveWriter, Extent
 from stancewire.report.dating import date_document
 from stancewire.report.page import Page, render_page
@@ -48,7 +48,7 @@ def write_report(
     written, or is there already and `overwrite` is not set.
     """
     _check(out, overwrite)
-    provenance = read_provenance(scores)
+    provenance = read_made(scores)
     # Before minutes of reading, not after them.
     explainer = None if explain is None else load_explainer(provenance, explain)
     kept = HIGHLIGHTS if explain is None else max(HIGHLIGHTS, explain.count)
@@ -65,6 +65,19 @@ def write_report(
         reasons = explain_strongest(tally, explainer, explain.count)
     write_text(out, render_page(Page(scores.name, provenance, tally, packed, reasons)))
     return Report(out, out.stat().st_size, tally.documents, len(packed.numbers), packed.extent)
+
+
+def read_made(scores: Path) -> Provenance:
+    """Read what made an output; raises StancewireError, of what is no output for that reason."""
+    try:
+        return read_provenance(scores)
+    except StancewireError:
+        if scores.is_file():
+            # Imports what this package holds.
+            from stancewire.events import read_labels
+
+            next(read_scores(scores, read_labels(scores)), None)
+        raise
 
 
 def _check(out: Path, overwrite: bool) -> None:
