@@ -377,6 +377,14 @@ def test_compare_shows_the_sentences_that_moved_most(run, tmp_path):
     assert (tmp_path / "changed.csv").is_file()
 
 
+def test_compare_says_that_two_outputs_are_the_same(run, tmp_path):
+    scores = collection(tmp_path / "a.jsonl", 1, 9)
+    one = write_scores(tmp_path / "b.jsonl", [article("1.txt", 1, 0)])
+
+    assert "All sentences have the same labels." in run(scores, scores).stdout
+    assert "1 document, 1 sentence, read by" in " ".join(run(one, one).stdout.split())
+
+
 def test_compare_prints_json_without_figures_that_are_no_numbers(run, tmp_path):
     scores = write_scores(tmp_path / "a.jsonl", [article("1.txt", 1, 1)])
 

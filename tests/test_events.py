@@ -492,11 +492,23 @@ def test_the_command_writes_the_table_and_prints_the_pairs(run, tmp_path, corpus
 
     assert result.exit_code == 0, result.output
     assert "4 documents, 5 stances, 1 of them printed before" in result.output
+    assert f"all periods together; by year in {out}" in " ".join(result.output.split())
     assert "United States" in result.output
     assert "Without a date: 1 document" in result.output
     assert "In no list of actors: regime 1" in result.output
     assert f"Written to {out};" in result.output
     assert len(dyads(out)) == 4
+
+
+def test_only_rows_without_a_date_are_told_of(run, tmp_path):
+    scores = write_scores(
+        tmp_path / "scores.parquet", document("2022-01-31.txt", sentence("One.", stance())), document("a.txt")
+    )
+
+    assert "Without a date" not in run(scores, "--out", tmp_path / "dyads.csv").output
+    result = run(scores, "--out", tmp_path / "all.csv", "--by", "none")
+    assert "Without a date" not in result.output
+    assert "all periods together" not in result.output
 
 
 def test_the_command_says_plainly_that_a_model_names_nobody(run, tmp_path):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stancewire.comparison import Comparison, LabelComparison, Side
-from stancewire.summary import printable
+from stancewire.summary import number_of, printable
 
 _LONGEST: Final = 160
 
@@ -48,7 +48,8 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
 
 def _told(side: Side) -> str:
     return (
-        f"{printable(side.name)}, {side.documents:,} documents, {side.sentences:,} sentences, "
+        f"{printable(side.name)}, {number_of(side.documents, 'document')}, "
+        f"{number_of(side.sentences, 'sentence')}, "
         f"read by {printable(side.model)} {side.digest[:8]}"
     )
 
@@ -69,6 +70,8 @@ def _share(share: float) -> str:
 
 
 def _verdict(comparison: Comparison) -> str:
+    if comparison.paired and not comparison.changed:
+        return "All sentences have the same labels."
     differing = [printable(label.label) for label in comparison.labels if label.differs]
     if all(math.isnan(label.low) for label in comparison.labels):
         return f"An interval needs at least two {comparison.by}s on each side."
@@ -85,7 +88,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             f"{comparison.shared:,} ({comparison.changed / comparison.shared:.2%}) changed labels."
         )
     if comparison.undated:
-        yield f"{comparison.undated:,} documents have no date, and are left out."
+        undated = number_of(comparison.undated, "document has", "documents have")
+        yield f"{undated} no date: left out."
     if comparison.missing:
         yield f"Not on both sides, and left out: {', '.join(map(printable, comparison.missing))}."
     yield from comparison.notes

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stancewire.events import DyadCount, EventsResult
-from stancewire.summary import printable
+from stancewire.summary import number_of, printable
 
 _SHOWN: Final = 10
 
@@ -28,9 +28,11 @@ def _commonest(result: EventsResult) -> Table:
         pair.expected += row.expected
         pair.count_unique += row.count_unique
     title = (
-        f"{_number(result.documents, 'document')}, {_number(result.stances, 'stance')}, "
+        f"{number_of(result.documents, 'document')}, {number_of(result.stances, 'stance')}, "
         f"{result.duplicates:,} of them printed before"
     )
+    if result.by != "none":
+        title += f"\nall periods together; by {result.by} in {printable(str(result.out))}"
     table = Table(title=Text(title), title_justify="left")
     for name in ("source", "target", "stance"):
         table.add_column(name)
@@ -60,13 +62,13 @@ def _notes(result: EventsResult) -> Iterator[Text]:
             style="yellow",
         )
     else:
+        parties = number_of(result.parties, "source or target", "sources and targets")
         yield Text(
-            f"Of {_number(result.parties, 'source or target', 'sources and targets')} {result.matched:,} are "
-            f"actors of the list; {result.pronouns:,} are pronouns."
+            f"Of {parties} {result.matched:,} are actors of the list; {result.pronouns:,} are pronouns."
         )
-    if result.undated:
+    if result.by != "none" and any(key.period is None for key, _ in result.rows):
         yield Text(
-            f"Without a date: {_number(result.undated, 'document')}, counted in rows with an empty date.",
+            f"Without a date: {number_of(result.undated, 'document')}, counted in rows with an empty date.",
             style="yellow",
         )
     if result.unmatched:
@@ -74,7 +76,3 @@ def _notes(result: EventsResult) -> Iterator[Text]:
         more = len(result.unmatched) - _SHOWN
         rest = f", and {more:,} names more; --unmatched FILE lists them all" if more > 0 else ""
         yield Text(f"In no list of actors: {names}{rest}")
-
-
-def _number(number: int, noun: str, nouns: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

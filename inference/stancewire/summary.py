@@ -25,7 +25,7 @@ _SKIPPED_SHOWN: Final = 10
 def summary_table(result: ScoringResult) -> Group:
     """Build what a run says at its end: counts, strongest sentences, what was skipped or read unusually."""
     table = Table(
-        title=Text(f"{_number(result.documents, 'document')}, {_number(result.sentences, 'sentence')}"),
+        title=Text(f"{number_of(result.documents, 'document')}, {number_of(result.sentences, 'sentence')}"),
         title_justify="left",
         show_lines=True,
     )
@@ -47,6 +47,11 @@ def printable(text: str) -> str:
     return " ".join(shown.split())
 
 
+def number_of(number: int, noun: str, nouns: str | None = None) -> str:
+    """Write a number and what it counts, `nouns` or the noun with an s where it is not 1."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
 def _strongest(highlights: tuple[Highlight, ...]) -> Text:
     lines = []
     for highlight in highlights:
@@ -63,7 +68,7 @@ def _notes(result: ScoringResult) -> Iterator[Text]:
     if result.other_encodings:
         yield Text(f"Read in other encodings than UTF-8: {_listed(result.other_encodings)}")
     if provenance.repaired:
-        yield Text(f"Mojibake mended in {_number(provenance.repaired, 'document')}")
+        yield Text(f"Mojibake mended in {number_of(provenance.repaired, 'document')}")
     if result.other_languages:
         done = (
             "scored all the same"
@@ -74,7 +79,7 @@ def _notes(result: ScoringResult) -> Iterator[Text]:
     if provenance.ignored:
         yield Text(f"Files of other kinds, not looked at: {_listed(provenance.ignored)}")
     if result.skipped:
-        yield Text(f"Skipped {_number(result.skipped_count, 'document')}:", style="yellow")
+        yield Text(f"Skipped {number_of(result.skipped_count, 'document')}:", style="yellow")
     for skipped in result.skipped[:_SKIPPED_SHOWN]:
         yield Text(f"  {printable(skipped.document)} {printable(skipped.reason)}")
     if result.skipped_count > _SKIPPED_SHOWN:
@@ -86,7 +91,3 @@ def _notes(result: ScoringResult) -> Iterator[Text]:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{printable(name)} {number:,}" for name, number in counts.items())
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
