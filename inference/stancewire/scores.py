@@ -1,7 +1,7 @@
 """Read back what `stancewire score` wrote, in any of its forms, a document at a time.
 
 Memory does not grow with the number of documents. `docs/output.md` describes what is read; a `date` key or
-column, which a user may add, is read where there is one.
+column, which a user may fill in, is read where there is one.
 """
 
 from __future__ import annotations
