@@ -377,6 +377,17 @@ def test_tasks_are_not_written_over_unasked(tmp_path, suffix):
         write_tasks(tmp_path / f"t{suffix}", [], LABELS)
 
 
+def test_tasks_are_never_written_over_the_scores_they_are_of(tmp_path):
+    scores = many(tmp_path / "scores.jsonl")
+    before = scores.read_bytes()
+
+    result = run("review", scores, "--uncertain", 5, "--out", scores, "--overwrite")
+
+    assert result.exit_code == 2
+    assert "is what is read" in result.output
+    assert scores.read_bytes() == before
+
+
 def label_studio(path: Path, *annotations, text=TEXT, **data) -> Path:
     task = {"id": 1, "data": {"text": text, "document": "a.txt", **data}, "annotations": list(annotations)}
     path.write_text(json.dumps([task]), encoding="utf-8")

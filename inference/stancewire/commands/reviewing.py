@@ -70,6 +70,8 @@ def review(
     _refuse_misplaced(random is not None, by=by, against=against, skip=skip)
     asked = _names(labels) or labels_of(scores)
     check_place(out, asked, overwrite=overwrite)
+    if out.resolve() in {read.resolve() for read in (scores, against, *(skip or ())) if read is not None}:
+        raise StancewireError(f"--out {out}: is what is read: name another place")
     if random is not None:
         _review_random(scores, out, random, _names(by), asked, seed, overwrite=overwrite)
     elif uncertain is not None:
