@@ -63,7 +63,7 @@ def test_corrected_sentences_come_out_right_after_training_on_them(tmp_path, tin
         ]
         (articles / f"{name}.txt").write_text(" ".join(sentences), encoding="utf-8")
     values = config_values(
-        tiny_encoder, corpus, epochs=20, learning_rate=3e-3, early_stopping_patience=20, batch_size=4
+        tiny_encoder, corpus, epochs=60, learning_rate=3e-3, early_stopping_patience=60, batch_size=4
     )
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     scores, tasks = tmp_path / "scores.jsonl", tmp_path / "tasks.json"
