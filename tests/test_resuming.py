@@ -322,6 +322,18 @@ def test_csv_for_spreadsheets_is_read_as_any_other_form(tmp_path):
     assert read[0] == read[1]
 
 
+@pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
+def test_articles_are_never_written_over_by_their_scores(tmp_path, flags):
+    table = tmp_path / "articles.csv"
+    table.write_text("id,text\na,The minister warned them on Monday.\n")
+
+    with pytest.raises(StancewireError, match=r"articles\.csv is what is read"):
+        score_paths(make_classifier(), [table], table, **flags)
+
+    assert table.read_text() == "id,text\na,The minister warned them on Monday.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["articles.csv"]
+
+
 def test_resume_starts_where_nothing_is(tmp_path, folder):
     result = score_paths(make_classifier(), [folder], tmp_path / "o.csv", resume=True)
 

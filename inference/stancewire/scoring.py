@@ -196,6 +196,8 @@ def run_scoring(
     if resume and overwrite:
         raise StancewireError("--resume keeps what is there and --overwrite does not: give one of them")
     check_place(out, classifier.labels)
+    if os.path.realpath(out) in map(os.path.realpath, places):
+        raise StancewireError(f"{out} is what is read: give the output another name")
     if spreadsheet and out.suffix.lower() != ".csv":
         raise StancewireError(f"{out} is no CSV: what a spreadsheet would run is a question of .csv alone")
     making = describe_making(classifier, describe_settings(classifier, options, any_language, spreadsheet))
