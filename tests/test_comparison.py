@@ -339,6 +339,16 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(tmp_path, suffix
     assert out.read_bytes() != b"mine"
 
 
+def test_scores_are_never_written_over_by_what_changed_in_them(tmp_path):
+    first, second = collection(tmp_path / "a.jsonl", 1, 2), collection(tmp_path / "b.jsonl", 1, 2)
+    before = second.read_bytes()
+
+    with pytest.raises(StancewireError, match="is what is read"):
+        compare_files(first, second, out=second, overwrite=True)
+
+    assert second.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_without_a_common_sentence_no_file_is_written(tmp_path, suffix):
     first, second = collection(tmp_path / "a.jsonl", 1, 2), collection(tmp_path / "b.jsonl", 1, 2, prefix="e")

@@ -119,6 +119,8 @@ def compare_files(
     with `out`, if they have no sentence in common.
     """
     _check_by(by)
+    if out is not None and out.resolve() in (first.resolve(), second.resolve()):
+        raise StancewireError(f"--out {out}: is what is read: name another place")
     made = (read_provenance(first), read_provenance(second))
     labels = [label for label in made[0].labels if label in made[1].labels]
     if not labels:
