@@ -71,7 +71,7 @@ def choose_pieces(folder: Path, texts: Iterable[str], pieces: int) -> dict[str, 
     counts: Counter[int] = Counter()
     for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]:
         counts.update(ids)
-    special = set(tokenizer.all_special_ids)
+    special = {*tokenizer.all_special_ids, *(token["id"] for token in described["added_tokens"])}
     needed = {
         number
         for piece, number in vocabulary.items()
@@ -108,9 +108,13 @@ def _keep_layers(model: PreTrainedModel, folder: Path, count: int | None) -> Non
         for name, module in parent.named_children()
         if isinstance(module, torch.nn.ModuleList)
     ]
-    parent, name, layers = stacks[0]
     if count is None:
         return
+    if not stacks:
+        raise StancewireError(
+            f"the encoder in {folder} has no stack of layers: encoder.layers should be null"
+        )
+    parent, name, layers = stacks[0]
     if count > len(layers):
         raise StancewireError(f"encoder.layers is {count}, more than the {len(layers)} layers in {folder}")
     chosen = np.linspace(0, len(layers) - 1, count).round().astype(int) if count > 1 else [0]
@@ -133,7 +137,7 @@ def _write_vocabulary(path: Path, pieces: list[str]) -> None:
     described["model"]["vocab"] = numbers
     for token in described["added_tokens"]:
         token["id"] = numbers[token["content"]]
-    _renumber(described["post_processor"], numbers)
+    _renumber(described["post_processor"] or {}, numbers)
     if isinstance(described.get("padding"), dict):
         described["padding"]["pad_id"] = numbers[described["padding"]["pad_token"]]
     path.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")

@@ -189,18 +189,10 @@ def predict(
     )
     predictions = classifier.predict(texts)
     if as_json:
-        from stancewire.formats import stance_values
+        from stancewire.formats import prediction_values
 
         for prediction in predictions:
-            write_json(
-                {
-                    "text": prediction.text,
-                    "probabilities": dict(prediction.probabilities),
-                    "stances": [stance_values(stance) for stance in prediction.stances],
-                    "risk": prediction.risk,
-                    "uncertain": prediction.uncertain,
-                }
-            )
+            write_json(prediction_values(prediction))
     else:
         _print_predictions(predictions)
 

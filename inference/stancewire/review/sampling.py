@@ -103,7 +103,7 @@ def draw_sample(
     seed: int = 1,
     on_sentence: Callable[[int], object] | None = None,
 ) -> Sample:
-    """Draw `size` sentences by chance: of all alike, or by strata.
+    """Draw `size` sentences by chance, of all alike or by strata; two of each stratum at the least.
 
     `by` may hold `label`, a period (day, week, month, year) and columns that the documents came with. A third
     of the sample is parted by the strata's sizes, which is best for the whole; a third evenly, so that each
