@@ -529,6 +529,20 @@ def test_what_is_compressed_is_read_like_what_it_holds(tmp_path):
     assert find_documents([folder]).ignored == {".pdf.gz": 1}
 
 
+def test_a_member_without_a_name_costs_only_itself(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("b.txt", "Good.")
+        nameless = zipfile.ZipInfo("x")
+        nameless.filename = ""
+        with packed.open(nameless, "w") as member:
+            member.write(b"Lost.")
+
+    found = list(Inputs(find_documents([tmp_path / "a.zip"]).sources, RowOptions()))
+
+    assert [type(entry).__name__ for entry in found] == ["RawDocument", "Skipped"]
+    assert "without a name" in found[1].reason
+
+
 def test_a_zip_archive_is_read_like_a_folder(tmp_path):
     packed = archive(
         tmp_path / "a.zip",

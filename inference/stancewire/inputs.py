@@ -163,6 +163,9 @@ class Inputs:
         growth = _Growth(name, lambda: size)
         with zipfile.ZipFile(stream) as archive:
             for member in archive.infolist():
+                if not member.filename:
+                    yield Skipped(name, "holds a file without a name")
+                    continue
                 path = PurePosixPath(member.filename.replace("\\", "/"))
                 if member.is_dir() or any(_is_hidden(part) for part in path.parts):
                     continue
